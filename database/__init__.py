@@ -1,0 +1,1 @@
+"""Rows: the tables and the atomic SQL on them."""

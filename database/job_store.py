@@ -1,0 +1,297 @@
+"""Atomic SQL on jobs: insert, read, list, cancel, retry, expire. `now` is always an argument."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, delete, insert, select, tuple_, update
+
+from database import counting
+from database.engine import Database
+from database.file_store import files_of, pending_before, results_json
+from database.rows import to_file, to_job
+from database.tables import expired_jobs, jobs
+from database.tables import job_files as files
+from job import Job, JobFile, JobStatus, NewFile, timestamp
+
+ENDED = [status.value for status in JobStatus if status.ended]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Part of a listing, newest first; `next` is (created_at, id) of the last one when there are more."""
+
+    total: int
+    jobs: Sequence[Job]
+    next: tuple[str, str] | None
+
+
+class JobStore:
+    """Rows of `jobs`, and what their changes mean for the files."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def insert(
+        self,
+        now: datetime,
+        job_id: str,
+        operation: str,
+        model: str,
+        params: Mapping[str, object],
+        metadata: Mapping[str, object],
+        new_files: Sequence[NewFile],
+    ) -> int:
+        """Make a job of stored files; return how many pending files stand before its first."""
+        moment = timestamp(now)
+        count = len(new_files)
+        with self._database.write() as connection:
+            ahead = counting.read(connection).get(counting.FILES + "pending", 0)
+            connection.execute(
+                insert(jobs).values(
+                    id=job_id,
+                    status=JobStatus.PENDING,
+                    created_at=moment,
+                    job_type="single" if count == 1 else "batch",
+                    filenames=json.dumps([file.filename for file in new_files]),
+                    total_files=count,
+                    model=model,
+                    metadata=json.dumps(metadata),
+                    operation=operation,
+                )
+            )
+            connection.execute(
+                insert(files),
+                [
+                    {
+                        "job_id": job_id,
+                        "position": position,
+                        "filename": file.filename,
+                        "status": JobStatus.PENDING,
+                        "operation": operation,
+                        "model": model,
+                        "params": json.dumps(params),
+                        "available_at": moment,
+                        "input_key": file.input_key,
+                        "input_bytes": file.input_bytes,
+                        "input_sha256": file.input_sha256,
+                        "input_format": file.input_format,
+                    }
+                    for position, file in enumerate(new_files)
+                ],
+            )
+            counting.move(connection, {counting.JOBS + "pending": 1, counting.FILES + "pending": count})
+        return ahead
+
+    def get(self, job_id: str) -> Job | None:
+        with self._database.read() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
+            return to_job(row) if row else None
+
+    def expired_at(self, job_id: str) -> str | None:
+        """When retention took the job, or None."""
+        with self._database.read() as connection:
+            return connection.execute(select(expired_jobs.c.expired_at).where(expired_jobs.c.id == job_id)).scalar()
+
+    def files(self, job_id: str) -> list[JobFile]:
+        with self._database.read() as connection:
+            return files_of(connection, job_id)
+
+    def file(self, job_id: str, position: int) -> JobFile | None:
+        with self._database.read() as connection:
+            row = (
+                connection.execute(select(files).where(files.c.job_id == job_id, files.c.position == position))
+                .mappings()
+                .first()
+            )
+            return to_file(row) if row else None
+
+    def pending_before(self, job_id: str) -> int | None:
+        """Pending files before the job's next one; None when none of its files waits."""
+        with self._database.read() as connection:
+            first = connection.execute(
+                select(files.c.id)
+                .where(files.c.job_id == job_id, files.c.status == JobStatus.PENDING)
+                .order_by(files.c.position)
+                .limit(1)
+            ).scalar()
+            return None if first is None else pending_before(connection, first)
+
+    def counts(self) -> dict[str, int]:
+        """Counters by name: `jobs.<status>` and `files.<status>`."""
+        with self._database.read() as connection:
+            return counting.read(connection)
+
+    def page(self, status: JobStatus | None, limit: int, before: tuple[str, str] | None) -> Page:
+        """Jobs newest first; `before` is the `next` of the page before."""
+        wanted = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit + 1)
+        if status is not None:
+            wanted = wanted.where(jobs.c.status == status)
+        if before is not None:
+            wanted = wanted.where(tuple_(jobs.c.created_at, jobs.c.id) < before)
+        with self._database.read() as connection:
+            found = [to_job(row) for row in connection.execute(wanted).mappings()]
+            counted = counting.read(connection)
+        states = list(JobStatus) if status is None else [status]
+        shown = found[:limit]
+        return Page(
+            total=sum(counted.get(counting.JOBS + state, 0) for state in states),
+            jobs=shown,
+            next=(shown[-1].created_at, shown[-1].id) if len(found) > limit else None,
+        )
+
+    def oldest_pending(self, limit: int) -> list[Job]:
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(jobs)
+                .where(jobs.c.status == JobStatus.PENDING)
+                .order_by(jobs.c.created_at, jobs.c.id)
+                .limit(limit)
+            )
+            return [to_job(row) for row in rows.mappings()]
+
+    def cancel(self, now: datetime, job_id: str, from_states: Collection[JobStatus]) -> JobStatus | None:
+        """Cancel a job and its unfinished files if it is in one of the states; return the state it was in before."""
+        with self._database.write() as connection:
+            before = self._status(connection, job_id)
+            if before is None or before not in from_states:
+                return before
+            unfinished = (JobStatus.PENDING, JobStatus.PROCESSING)
+            cancelled = connection.execute(
+                select(files.c.id, files.c.status).where(files.c.job_id == job_id, files.c.status.in_(unfinished))
+            ).tuples()
+            states = [state for _, state in cancelled]
+            connection.execute(
+                update(files)
+                .where(files.c.job_id == job_id, files.c.status.in_(unfinished))
+                .values(
+                    status=JobStatus.CANCELLED,
+                    completed_at=timestamp(now),
+                    lease_token=None,
+                    lease_expires_at=None,
+                )
+            )
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id)
+                .values(
+                    status=JobStatus.CANCELLED,
+                    completed_at=timestamp(now),
+                    results=results_json(files_of(connection, job_id)),
+                )
+            )
+            moved = {counting.FILES + state: -states.count(state) for state in unfinished}
+            moved |= {counting.FILES + "cancelled": len(states)}
+            moved |= {counting.JOBS + before: -1, counting.JOBS + "cancelled": 1}
+            counting.move(connection, moved)
+            return before
+
+    def retry(self, now: datetime, job_id: str) -> JobStatus | None:
+        """Queue the failed files of a failed job again; return the state it was in before."""
+        with self._database.write() as connection:
+            before = self._status(connection, job_id)
+            if before is not JobStatus.FAILED:
+                return before
+            again = connection.execute(
+                update(files)
+                .where(files.c.job_id == job_id, files.c.status == JobStatus.FAILED)
+                .values(
+                    status=JobStatus.PENDING,
+                    attempts=0,
+                    lost_leases=0,
+                    available_at=timestamp(now),
+                    completed_at=None,
+                    seconds=None,
+                    error_code=None,
+                    error_message=None,
+                )
+            ).rowcount
+            if again == 0:  # a job of the earlier service has no pictures to work on
+                return before
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id)
+                .values(
+                    status=JobStatus.PENDING,
+                    started_at=None,
+                    completed_at=None,
+                    failed_files=jobs.c.failed_files - again,
+                    error_message=None,
+                    results=None,
+                )
+            )
+            counting.move(
+                connection,
+                {
+                    counting.FILES + "failed": -again,
+                    counting.FILES + "pending": again,
+                    counting.JOBS + "failed": -1,
+                    counting.JOBS + "pending": 1,
+                },
+            )
+            return before
+
+    def annotate(self, job_id: str, metadata: Mapping[str, object]) -> None:
+        """Add to what the owner noted on the job."""
+        with self._database.write() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
+            merged = {**to_job(row).metadata, **metadata}
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(metadata=json.dumps(merged)))
+
+    def _status(self, connection: Connection, job_id: str) -> JobStatus | None:
+        status = connection.execute(select(jobs.c.status).where(jobs.c.id == job_id)).scalar()
+        return None if status is None else JobStatus(status)
+
+    def expire(self, now: datetime, ended_before: datetime, limit: int) -> tuple[int, list[str]]:
+        """Delete up to `limit` jobs that ended before a moment; how many, and the keys of their bytes."""
+        with self._database.read() as connection:
+            ids = list(connection.execute(old_jobs(ended_before).limit(limit)).scalars())
+        if not ids:
+            return 0, []
+        with self._database.write() as connection:
+            # Read again under the write lock: one of them may have been retried meanwhile.
+            old = dict(
+                connection.execute(
+                    select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(ids), jobs.c.status.in_(ENDED))
+                ).tuples()
+            )
+            if not old:
+                return 0, []
+            found = list(
+                connection.execute(
+                    select(files.c.input_key, files.c.output_key, files.c.status).where(files.c.job_id.in_(old))
+                ).tuples()
+            )
+            connection.execute(delete(files).where(files.c.job_id.in_(old)))
+            connection.execute(delete(jobs).where(jobs.c.id.in_(old)))
+            connection.execute(insert(expired_jobs), [{"id": job_id, "expired_at": timestamp(now)} for job_id in old])
+            moved: dict[str, int] = {}
+            for name in [counting.JOBS + state for state in old.values()] + [
+                counting.FILES + state for _, _, state in found
+            ]:
+                moved[name] = moved.get(name, 0) - 1
+            counting.move(connection, moved)
+        return len(old), [key for row in found for key in row[:2] if key]
+
+    def forget_expired(self, before: datetime, limit: int) -> int:
+        """Delete the notes on jobs that expired before a moment."""
+        with self._database.write() as connection:
+            ids = select(expired_jobs.c.id).where(expired_jobs.c.expired_at < timestamp(before)).limit(limit)
+            return connection.execute(delete(expired_jobs).where(expired_jobs.c.id.in_(ids))).rowcount
+
+    def used_keys(self, job_id: str) -> set[str]:
+        """The keys of every blob that a job of this id refers to."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(files.c.input_key, files.c.output_key).where(files.c.job_id == job_id)
+            ).tuples()
+            return {key for row in rows for key in row if key}
+
+
+def old_jobs(ended_before: datetime) -> Select[tuple[str]]:
+    return (
+        select(jobs.c.id)
+        .where(jobs.c.completed_at < timestamp(ended_before), jobs.c.status.in_(ENDED))
+        .order_by(jobs.c.completed_at)
+    )

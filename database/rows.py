@@ -1,0 +1,73 @@
+"""From rows to the frozen values of job.py."""
+
+import json
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from job import Job, JobFile, JobStatus, WorkerState
+
+
+def parsed(text: str | None, empty: Any) -> Any:
+    """JSON that an earlier service may have written: what cannot be read counts as empty, so its job stays listed."""
+    if not text:
+        return empty
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return empty
+    return value if isinstance(value, type(empty)) else empty
+
+
+def to_job(row: RowMapping) -> Job:
+    results = parsed(row["results"], [])
+    return Job(
+        id=row["id"],
+        status=JobStatus(row["status"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        job_type=row["job_type"],
+        filenames=tuple(parsed(row["filenames"], [])),
+        total_files=row["total_files"] or 0,
+        processed_files=row["processed_files"] or 0,
+        failed_files=row["failed_files"] or 0,
+        operation=row["operation"],
+        model=row["model"] or "",
+        error_message=row["error_message"],
+        results=tuple(results) if row["results"] else None,
+        metadata=parsed(row["metadata"], {}),
+    )
+
+
+def to_file(row: RowMapping) -> JobFile:
+    return JobFile(
+        id=row["id"],
+        job_id=row["job_id"],
+        position=row["position"],
+        filename=row["filename"],
+        status=JobStatus(row["status"]),
+        operation=row["operation"],
+        model=row["model"],
+        params=parsed(row["params"], {}),
+        attempts=row["attempts"],
+        input_key=row["input_key"],
+        input_bytes=row["input_bytes"],
+        lease_token=row["lease_token"],
+        output_key=row["output_key"],
+        output_bytes=row["output_bytes"],
+        output_sha256=row["output_sha256"],
+        content_type=row["content_type"],
+        extension=row["extension"],
+        width=row["width"],
+        height=row["height"],
+        seconds=row["seconds"],
+        completed_at=row["completed_at"],
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        notes=parsed(row["notes"], {}),
+    )
+
+
+def to_worker(row: RowMapping) -> WorkerState:
+    return WorkerState(**{**row, "state": parsed(row["state"], {})})

@@ -1,0 +1,45 @@
+"""What workers tell of themselves, and the switches that they obey: read by whichever process is asked."""
+
+import json
+from dataclasses import asdict
+
+from sqlalchemy import delete, insert, select, update
+
+from database.engine import Database
+from database.rows import to_worker
+from database.tables import switches, workers
+from job import WorkerState
+
+PAUSED = "paused"
+
+
+class WorkerStore:
+    """Rows of `workers` and `switches`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def report(self, worker: WorkerState) -> None:
+        values = asdict(worker) | {"state": json.dumps(worker.state)}
+        with self._database.write() as connection:
+            if not connection.execute(update(workers).where(workers.c.id == worker.id).values(values)).rowcount:
+                connection.execute(insert(workers).values(values))
+
+    def remove(self, worker_id: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(delete(workers).where(workers.c.id == worker_id))
+
+    def all(self) -> list[WorkerState]:
+        with self._database.read() as connection:
+            rows = connection.execute(select(workers).order_by(workers.c.started_at))
+            return [to_worker(row) for row in rows.mappings()]
+
+    def set_paused(self, paused: bool) -> None:
+        with self._database.write() as connection:
+            connection.execute(delete(switches).where(switches.c.name == PAUSED))
+            if paused:
+                connection.execute(insert(switches).values(name=PAUSED, value="true"))
+
+    def is_paused(self) -> bool:
+        with self._database.read() as connection:
+            return connection.execute(select(switches.c.name).where(switches.c.name == PAUSED)).first() is not None

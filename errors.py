@@ -1,0 +1,214 @@
+"""Every error of the service, as types that carry what a person needs; no HTTP here (see web/problems.py).
+
+ServiceError
+├── InvalidRequest               what was asked cannot be done as asked
+│   ├── NoFiles
+│   ├── TooManyFiles
+│   ├── RequestTooLarge
+│   ├── MalformedUpload
+│   ├── InvalidFiles             carries one RejectedFile for every bad file
+│   ├── UnknownModel
+│   └── ModelNotUsable           known, but not on this service (remote, or a custom file is missing)
+├── JobNotFound
+├── ResultNotFound               no such position in the job
+├── JobExpired                   was here, went with retention
+├── JobNotFinished
+├── ResultUnavailable            the file or the whole job ended without a result
+├── IllegalTransition            a job's state does not allow this
+├── LeaseLost                    somebody else owns the file now
+├── PictureError                 permanent trouble with one picture; its `code` is stable
+├── ProcessingError              transient trouble while working on one picture
+│   ├── ChildDied
+│   ├── FileTimeout
+│   └── ModelLoadFailed
+├── WeightsError
+│   ├── WeightsUnavailable       no source could deliver them
+│   └── WeightsCorrupt           bytes do not match the catalog
+├── StorageError
+│   └── BlobMissing
+├── DatabaseError
+│   └── DatabaseTooNew
+├── WorkerUnavailable
+├── Unauthorized
+└── ForeignOrigin
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ServiceError(Exception):
+    """Base of all; `code` is stable for programs, the message is a sentence for people."""
+
+    code = "service_error"
+
+    @property
+    def detail(self) -> str:
+        return str(self)
+
+    def members(self) -> dict[str, object]:
+        """Further facts for a machine-readable answer."""
+        return {}
+
+
+class InvalidRequest(ServiceError):
+    code = "invalid_request"
+
+
+class NoFiles(InvalidRequest):
+    code = "no_files"
+
+
+class TooManyFiles(InvalidRequest):
+    code = "too_many_files"
+
+
+class RequestTooLarge(InvalidRequest):
+    code = "request_too_large"
+
+
+class MalformedUpload(InvalidRequest):
+    code = "malformed_upload"
+
+
+@dataclass(frozen=True)
+class RejectedFile:
+    """One refused file of a request: which (`index` counts from 0), and why."""
+
+    index: int
+    filename: str
+    code: str
+    reason: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {"index": self.index, "filename": self.filename, "code": self.code, "reason": self.reason}
+
+
+class InvalidFiles(InvalidRequest):
+    code = "invalid_files"
+
+    def __init__(self, rejected: Sequence[RejectedFile]) -> None:
+        self.rejected = tuple(rejected)
+        listed = "; ".join(f"{file.filename}: {file.reason}" for file in self.rejected)
+        count = len(self.rejected)
+        super().__init__(f"{count} file{'' if count == 1 else 's'} cannot be accepted, so nothing was queued. {listed}")
+
+    def members(self) -> dict[str, object]:
+        return {"rejected": [file.as_dict() for file in self.rejected]}
+
+
+class UnknownModel(InvalidRequest):
+    code = "unknown_model"
+
+
+class ModelNotUsable(InvalidRequest):
+    code = "model_not_usable"
+
+
+class JobNotFound(ServiceError):
+    code = "job_not_found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id}.")
+
+
+class ResultNotFound(ServiceError):
+    code = "result_not_found"
+
+
+class JobExpired(ServiceError):
+    code = "job_expired"
+
+
+class JobNotFinished(ServiceError):
+    code = "job_not_finished"
+
+
+class ResultUnavailable(ServiceError):
+    code = "result_unavailable"
+
+
+class IllegalTransition(ServiceError):
+    code = "illegal_transition"
+
+
+class LeaseLost(ServiceError):
+    code = "lease_lost"
+
+
+class PictureError(ServiceError):
+    """A picture that can never be processed: trying again would not help."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        self.code = code
+        super().__init__(reason)
+
+    def __reduce__(self) -> tuple[type["PictureError"], tuple[str, str]]:
+        return type(self), (self.code, str(self))
+
+
+class ProcessingError(ServiceError):
+    code = "processing_failed"
+
+
+class ChildDied(ProcessingError):
+    code = "child_died"
+
+
+class FileTimeout(ProcessingError):
+    code = "timeout"
+
+
+class ModelLoadFailed(ProcessingError):
+    code = "model_load_failed"
+
+
+class WeightsError(ServiceError):
+    """`detail` is for clients and names no path; `str()` adds the remedy, with paths, for the operator."""
+
+    code = "weights_error"
+
+    def __init__(self, detail: str, remedy: str = "") -> None:
+        self._detail = detail
+        self.remedy = remedy
+        super().__init__(f"{detail} {remedy}".strip())
+
+    @property
+    def detail(self) -> str:
+        return self._detail
+
+
+class WeightsUnavailable(WeightsError):
+    code = "weights_unavailable"
+
+
+class WeightsCorrupt(WeightsError):
+    code = "weights_corrupt"
+
+
+class StorageError(ServiceError):
+    code = "storage_error"
+
+
+class BlobMissing(StorageError):
+    code = "blob_missing"
+
+
+class DatabaseError(ServiceError):
+    code = "database_error"
+
+
+class DatabaseTooNew(DatabaseError):
+    code = "database_too_new"
+
+
+class WorkerUnavailable(ServiceError):
+    code = "worker_unavailable"
+
+
+class Unauthorized(ServiceError):
+    code = "unauthorized"
+
+
+class ForeignOrigin(ServiceError):
+    code = "foreign_origin"

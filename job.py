@@ -1,0 +1,185 @@
+"""A job and its files: frozen values, their states, and which change of state is legal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """The words that clients see, for a job and for each of its files."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+# docs/state_machine.md draws these tables; tests/test_job.py holds the two against each other.
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED}),
+    JobStatus.PROCESSING: frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.PENDING}),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+# A file goes back to pending when its worker died, was stopped, or the trouble may pass.
+FILE_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    **TRANSITIONS,
+    JobStatus.PROCESSING: TRANSITIONS[JobStatus.PROCESSING] | {JobStatus.PENDING},
+}
+
+
+def timestamp(moment: datetime) -> str:
+    """UTC as RFC 3339 with six digits and Z, so that text order is time order."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """One picture of a job: the unit of work. Sizes in pixels and bytes, times as `timestamp` text."""
+
+    id: int
+    job_id: str
+    position: int
+    filename: str
+    status: JobStatus
+    operation: str
+    model: str
+    params: Mapping[str, object]
+    attempts: int
+    input_key: str
+    input_bytes: int
+    lease_token: str | None
+    output_key: str | None
+    output_bytes: int | None
+    output_sha256: str | None
+    content_type: str | None
+    extension: str | None
+    width: int | None
+    height: int | None
+    seconds: float | None
+    completed_at: str | None
+    error_code: str | None
+    error_message: str | None
+    notes: Mapping[str, object]
+
+    @property
+    def output_name(self) -> str:
+        """The client's name with the extension of the result."""
+        stem = self.filename.rpartition(".")[0] or self.filename
+        return f"{stem}.{self.extension}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a client queued: the aggregate of its files. Times as `timestamp` text."""
+
+    id: str
+    status: JobStatus
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    job_type: str
+    filenames: tuple[str, ...]
+    total_files: int
+    processed_files: int
+    failed_files: int
+    operation: str
+    model: str
+    error_message: str | None
+    results: tuple[Mapping[str, object], ...] | None
+    metadata: Mapping[str, object]
+
+    def as_row(self) -> dict[str, object]:
+        """Keyed by the columns of `jobs`; what was noted on it, such as retry_count, stands beside them."""
+        return {
+            **self.metadata,
+            "id": self.id,
+            "status": self.status.value,
+            "created_at": self.created_at,
+            "started_at": self.started_at,
+            "completed_at": self.completed_at,
+            "job_type": self.job_type,
+            "filenames": list(self.filenames),
+            "total_files": self.total_files,
+            "processed_files": self.processed_files,
+            "failed_files": self.failed_files,
+            "model": self.model,
+            "error_message": self.error_message,
+            "results": None if self.results is None else list(self.results),
+            "metadata": dict(self.metadata),
+        }
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on one file, until it expires unheard of."""
+
+    file: JobFile
+    token: str
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return self.file.id, self.token
+
+    @property
+    def name(self) -> str:
+        """One word for this attempt on this file."""
+        return f"{self.file.id}-{self.token}"
+
+    @property
+    def output_key(self) -> str:
+        """A key of this attempt alone: a late worker can never overwrite the result of another."""
+        return f"results/{self.file.job_id}/{self.file.position}-{self.token}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished file: what its result is (pixels, bytes) and how long the work took (seconds)."""
+
+    output_key: str
+    output_bytes: int
+    output_sha256: str
+    content_type: str
+    extension: str
+    width: int
+    height: int
+    seconds: float
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A picture that is safely in storage, about to become part of a job."""
+
+    filename: str
+    input_key: str
+    input_bytes: int
+    input_sha256: str
+    input_format: str
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """What a worker tells of itself with every heartbeat; `state` holds models and downloads."""
+
+    id: str
+    machine: str
+    pid: int
+    started_at: str
+    heartbeat_at: str
+    status: str
+    active_files: int
+    max_concurrent: int
+    state: Mapping[str, object]

@@ -1,0 +1,76 @@
+"""Everything an operator can set, in one frozen value read once by app.py."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def default_max_concurrent() -> int:
+    """Half the cores, at least one: each picture then runs on cores / max_concurrent threads."""
+    return max(1, (os.cpu_count() or 1) // 2)
+
+
+class Settings(BaseSettings):
+    """Read from the environment, each name with the prefix QUEUE_ (QUEUE_MAX_CONCURRENT=4)."""
+
+    model_config = SettingsConfigDict(env_prefix="QUEUE_", frozen=True, env_ignore_empty=True)
+
+    data_dir: Path = Field(Path("."), description="Folder of queue.db and of data/, which holds the pictures.")
+    database_url: str = Field(
+        "", description="SQLAlchemy URL of the database. Empty: SQLite in queue.db under data_dir."
+    )
+    sqlite_synchronous: Literal["FULL", "NORMAL"] = Field(
+        "FULL", description="FULL: a 202 survives a power cut. NORMAL: faster, survives a crash of the process only."
+    )
+    default_model: str = Field("u2net", description="Model of a submit that names none; warmed at start.")
+    max_concurrent: int = Field(
+        default_factory=default_max_concurrent, ge=1, le=256, description="Pictures worked on at once on this machine."
+    )
+    max_files_per_job: int = Field(500, ge=1, description="Files in one submit.")
+    max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Bytes of one file.")
+    max_request_bytes: int = Field(4 * 2**30, ge=1, description="Bytes of one submit, all files together.")
+    max_megapixels: float = Field(50.0, gt=0, description="Width times height of one picture, in millions.")
+    file_timeout_seconds: float = Field(60.0, gt=0, description="Time for one picture, once its model is loaded.")
+    model_load_timeout_seconds: float = Field(300.0, gt=0, description="Time for a child process to load a model.")
+    model_memory_bytes: int = Field(
+        0, ge=0, description="Memory for loaded models; idle ones are unloaded beyond it. 0: half of the machine's."
+    )
+    child_max_files: int = Field(200, ge=1, description="Pictures after which a child process is replaced.")
+    max_attempts: int = Field(3, ge=1, description="Tries of one picture when the trouble may pass.")
+    lease_seconds: float = Field(60.0, ge=30, description="A worker silent for this long loses its files.")
+    poll_seconds: float = Field(0.25, gt=0, description="How often the worker looks for files of other processes.")
+    drain_seconds: float = Field(25.0, ge=0, description="Time to finish what is in hand when the service stops.")
+    retention_days: float = Field(7.0, gt=0, description="Jobs, uploads and results older than this are deleted.")
+    sweep_seconds: float = Field(3600.0, gt=0, description="How often old jobs and orphan bytes are looked for.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="Origins that browsers may call from, separated by commas. `none`: only our own page."
+    )
+    api_token: SecretStr | None = Field(None, description="When set, every request but /health and /ready needs it.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="text for people, json for log collectors.")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(origin.strip() for origin in value.split(",") if origin.strip() not in ("", "none"))
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data_dir / 'queue.db').absolute()}"
+
+    @property
+    def blob_dir(self) -> Path:
+        return self.data_dir.absolute() / "data"
+
+    @property
+    def max_pixels(self) -> int:
+        return int(self.max_megapixels * 1_000_000)
+
+    @property
+    def threads_per_child(self) -> int:
+        return max(1, (os.cpu_count() or 1) // self.max_concurrent)

@@ -1,0 +1,1 @@
+"""Bytes: where pictures and results are kept."""

@@ -1,0 +1,131 @@
+"""Blobs as files under one folder."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from errors import BlobMissing, StorageError
+
+PART_SUFFIX = ".part"
+
+
+def storage_error(action: str, key: str, error: OSError) -> StorageError:
+    """The operating system's reason, without a path of the host."""
+    if error.errno == errno.ENOENT:
+        return BlobMissing(f"The bytes of {key} are not in storage any more.")
+    return StorageError(f"Storage could not {action} {key}: {error.strerror}.")
+
+
+def flush_folder(folder: Path) -> None:
+    """A rename is durable only when its folder is flushed too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class LocalBlobWriter:
+    """Writes to a part file beside the target and renames it on commit."""
+
+    def __init__(self, key: str, target: Path) -> None:
+        self.key = key
+        self._target = target
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=target.name + ".", suffix=PART_SUFFIX)
+        except OSError as error:
+            raise storage_error("create", key, error) from error
+        self._part = Path(name)
+        # Unbuffered: callers write large chunks, and hundreds of open uploads would each hold a buffer.
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+
+    def write(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise storage_error("write", self.key, error) from error
+
+    def reader(self) -> BinaryIO:
+        return self._part.open("rb")
+
+    def commit(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self._part, self._target)
+            flush_folder(self._target.parent)
+            # A batch has a folder of its own, so the folder's own name must be durable as well.
+            flush_folder(self._target.parent.parent)
+        except OSError as error:
+            raise storage_error("write", self.key, error) from error
+
+    def discard(self) -> None:
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+        self._target.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: other files of the batch are still there
+            self._target.parent.rmdir()
+
+
+@dataclass(frozen=True)
+class LocalStorage:
+    """A folder of files. Keys are made by the queue and never hold anything a client sent."""
+
+    root: Path
+
+    def _path(self, key: str) -> Path:
+        path = self.root / key
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise StorageError(f"The key {key!r} points outside the storage.")
+        return path
+
+    def create(self, key: str) -> LocalBlobWriter:
+        return LocalBlobWriter(key, self._path(key))
+
+    def put(self, key: str, data: bytes) -> None:
+        writer = self.create(key)
+        try:
+            writer.write(data)
+            writer.commit()
+        except StorageError:
+            writer.discard()
+            raise
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except OSError as error:
+            raise storage_error("read", key, error) from error
+
+    def open(self, key: str) -> BinaryIO:
+        try:
+            return self._path(key).open("rb")
+        except OSError as error:
+            raise storage_error("read", key, error) from error
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error("delete", key, error) from error
+        with contextlib.suppress(OSError):  # not empty, or gone already
+            path.parent.rmdir()
+
+    def keys(self, older_than: datetime) -> Iterator[str]:
+        limit = older_than.timestamp()
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                path = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):  # deleted while we walked
+                    if path.stat().st_mtime < limit:
+                        yield path.relative_to(self.root).as_posix()
