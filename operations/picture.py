@@ -1,0 +1,163 @@
+"""One uploaded picture as plain pixels: decoded, upright, 8-bit, straight alpha. For child processes only."""
+
+import struct
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import cv2
+import numpy as np
+import pillow_heif
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+import image_header
+from errors import PictureError
+from image_header import Format
+from operations import colour
+
+pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+
+_DECODERS: Mapping[Format, str] = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WEBP",
+    "bmp": "BMP",
+    "tiff": "TIFF",
+    "gif": "GIF",
+    "heic": "HEIF",
+    "avif": "AVIF",
+}
+
+_UPRIGHT: Mapping[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_PNG_BIT_DEPTH = 24  # offset in the file: signature 8, chunk head 8, width 4, height 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Straight sRGB pixels, or those of `icc_profile`; `alpha` is height × width, 0 transparent, None when opaque."""
+
+    rgb: Image.Image
+    alpha: NDArray[np.uint8] | None = None
+    icc_profile: bytes | None = None
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+
+def decode(data: bytes, max_pixels: int) -> Picture:
+    """The first frame, upright, without any metadata but an RGB profile.
+
+    Raises PictureError: the codes of image_header.inspect, or broken_picture.
+    """
+    kind = image_header.inspect(BytesIO(data), max_pixels).format
+    with _refusals(kind, max_pixels):
+        image: Image.Image = Image.open(BytesIO(data), formats=[_DECODERS[kind]])
+        notes = {"source_format": kind} | _frame_notes(image, kind)
+        image.load()
+        orientation, exif_notes = _orientation(image)
+        if kind == "png":
+            _scale_colour_key(image, bits=data[_PNG_BIT_DEPTH])
+        profile = image.info.get("icc_profile")
+        if orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[orientation])
+        opaque, alpha = _split_alpha(image)
+        rgb, profile = colour.to_rgb(opaque, profile)
+        return Picture(rgb, alpha, profile, notes | exif_notes)
+
+
+def cut_out(picture: Picture, masks: Sequence[Image.Image]) -> NDArray[np.uint8]:
+    """The picture once for every mask, one below the other: (masks · height) × width × 4, straight RGBA.
+
+    A pixel is never more opaque than it was in the picture; colour is zero where nothing can be seen.
+    """
+    rgb = np.asarray(picture.rgb)
+    layers = []
+    for mask in masks:
+        alpha = np.asarray(mask)
+        if picture.alpha is not None:
+            alpha = np.minimum(alpha, picture.alpha)
+        visible = cv2.copyTo(rgb, alpha)  # black where alpha is 0
+        layers.append(cv2.merge((visible, alpha)))
+    return np.asarray(np.vstack(layers) if len(layers) > 1 else layers[0], np.uint8)
+
+
+@contextmanager
+def _refusals(kind: Format, max_pixels: int) -> Iterator[None]:
+    """Turns whatever a decoder does about bad bytes into PictureError; running out of memory is not the picture's."""
+    former_limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about metadata, all of which is dropped
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except (PictureError, MemoryError):
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as bomb:
+        raise PictureError(
+            "too_many_pixels",
+            f"The picture unpacks to more than the {max_pixels / 1e6:,.10g} megapixels that are accepted.",
+        ) from bomb
+    except Exception as broken:  # decoders raise anything: OSError, SyntaxError, struct.error, IndexError, ...
+        raise PictureError(
+            "broken_picture",
+            f"The {kind.upper()} file cannot be decoded: it is damaged or incomplete, or of a rare kind. "
+            "Open it in a picture editor, save it as PNG or JPEG and send that.",
+        ) from broken
+    finally:
+        Image.MAX_IMAGE_PIXELS = former_limit
+
+
+def _frame_notes(image: Image.Image, kind: Format) -> dict[str, object]:
+    # The further pictures in a phone's JPEG are previews and depth maps, not frames that somebody might miss.
+    frames = 1 if kind == "jpeg" else getattr(image, "n_frames", 1)
+    return {"frames": frames, "used_frame": image.tell()} if frames > 1 else {}
+
+
+def _orientation(image: Image.Image) -> tuple[object, dict[str, object]]:
+    """The EXIF orientation that is still to be applied: Pillow's TIFF and HEIC decoders do it themselves.
+
+    A damaged EXIF block is no reason to refuse good pixels; the note says that they may lie on their side.
+    """
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1), {}
+    except (SyntaxError, ValueError, OSError, struct.error):
+        return 1, {"exif": "unreadable, so the picture may not be upright"}
+
+
+def _scale_colour_key(image: Image.Image, bits: int) -> None:
+    """Brings a PNG's transparent grey or colour, which Pillow leaves in the file's bit depth, to the decoded pixels'.
+
+    Pillow scales its pixels up from 2 and 4 bits, and keeps the upper 8 of 16 for RGB; 16-bit grey stays as it is.
+    """
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int):
+        image.info["transparency"] = key * 255 // ((1 << bits) - 1)
+    elif image.mode == "RGB" and bits == 16 and isinstance(key, tuple):
+        image.info["transparency"] = tuple(part >> 8 for part in key)
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None]:
+    """The picture without its transparency (grey at most 8 bits deep), and that transparency."""
+    key = image.info.get("transparency")
+    if image.mode.startswith("I") or image.mode == "F":
+        alpha = None if key is None else np.where(np.asarray(image) == key, 0, 255).astype(np.uint8)
+        return colour.eight_bit_grey(image), alpha
+    if key is not None:
+        image = image.convert("RGBA")
+    elif image.mode in ("La", "RGBa"):
+        image = image.convert(image.mode.replace("a", "A"))
+    if image.mode not in ("LA", "PA", "RGBA"):
+        return image, None
+    opaque = image.convert("L" if image.mode == "LA" else "RGB")
+    return opaque, np.asarray(image.getchannel("A"))

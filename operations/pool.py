@@ -1,0 +1,210 @@
+"""The child processes that work on pictures: a crash, a hang or a memory blow-up costs one attempt of one file."""
+
+import logging
+import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from errors import ChildDied, FileTimeout, ModelLoadFailed
+from job import Outcome
+from operations import child
+from operations.child import ChildSetup, Task
+from storage.base import Storage
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Measured after six pictures: 530 MB with u2netp (5 MB of weights), 850 to 960 MB with u2net (176 MB).
+BASE_BYTES = 500 * 2**20
+WEIGHTS_FACTOR = 3
+
+
+def fork_server() -> ForkServerContext:
+    """Children are forked from a small server that has imported the heavy libraries and nothing of the service."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["operations.preload"])
+    return context
+
+
+class DiedIdle(Exception):
+    """The process was dead before it was given anything, so no file is to blame."""
+
+
+class Child:
+    """One process with one model loaded. One caller at a time."""
+
+    def __init__(self, context: ForkServerContext, setup: ChildSetup) -> None:
+        self.setup = setup
+        self.files_done = 0
+        self.bytes = BASE_BYTES + WEIGHTS_FACTOR * sum(path.stat().st_size for path in setup.weights)
+        # The child ends when `_lifeline` closes: by us, or by the kernel when this process dies.
+        receiver, self._lifeline = context.Pipe(duplex=False)
+        self._receiver = receiver
+        self._executor = ProcessPoolExecutor(1, context, child.start, (setup, receiver))
+        self.pid: int | None = None
+
+    def load(self, timeout_seconds: float) -> None:
+        """Wait until the model is loaded. Raises ModelLoadFailed."""
+        try:
+            self.pid = self._call(child.warm, timeout_seconds)
+        except FileTimeout as error:
+            raise ModelLoadFailed(
+                f"Model {self.setup.model} was not loaded within {timeout_seconds:g} seconds."
+            ) from error
+        except (ChildDied, DiedIdle) as error:
+            raise ModelLoadFailed(f"The process that loads model {self.setup.model} died.") from error
+        # Now that the child has its own copy.
+        self._receiver.close()
+
+    @property
+    def loaded(self) -> bool:
+        return self.pid is not None
+
+    @property
+    def usable(self) -> bool:
+        return not self._lifeline.closed
+
+    def run(self, task: Task, timeout_seconds: float) -> Outcome:
+        """Raises FileTimeout, ChildDied, DiedIdle, and what the operation raises."""
+        self.files_done += 1
+        return self._call(child.work, timeout_seconds, task)
+
+    def _call(self, function: Callable[P, T], timeout_seconds: float, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            future = self._executor.submit(function, *args, **kwargs)
+        except (BrokenExecutor, OSError, EOFError) as error:
+            self.kill()
+            raise DiedIdle from error
+        try:
+            return future.result(timeout_seconds)
+        except FutureTimeout:
+            self.kill()
+            raise FileTimeout(
+                f"The picture took longer than the {timeout_seconds:g} seconds that one may take."
+            ) from None
+        except (BrokenExecutor, CancelledError) as error:
+            self.kill()
+            raise ChildDied("The process that worked on the picture died (a crash, or out of memory).") from error
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does. Safe to call twice and from any thread."""
+        self._lifeline.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class ChildPool:
+    """Children by model: made when needed, kept warm, replaced after a number of files. Thread-safe.
+
+    The caller bounds how many files run at once; the pool bounds the memory of the idle ones beside them.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        threads: int,
+        memory_bytes: int,
+        child_max_files: int,
+        load_timeout_seconds: float,
+    ) -> None:
+        self._storage = storage
+        self._threads = threads
+        self._memory_bytes = memory_bytes
+        self._child_max_files = child_max_files
+        self._load_timeout_seconds = load_timeout_seconds
+        self._context = fork_server()
+        self._lock = threading.Lock()
+        # Oldest use first.
+        self._idle: list[Child] = []
+        self._busy: dict[str, Child] = {}
+        self._closed = False
+
+    def warm(self, model: str, weights: tuple[Path, ...]) -> None:
+        """Have a child with this model ready. Raises ModelLoadFailed."""
+        lease = f"warm-up of {model}"
+        self._put_back(lease, self._take(lease, model, weights))
+
+    def run(self, lease: str, model: str, weights: tuple[Path, ...], task: Task, timeout_seconds: float) -> Outcome:
+        """Do one task; `lease` names it for `kill`. Raises ModelLoadFailed and what Child.run raises."""
+        while True:
+            child = self._take(lease, model, weights)
+            try:
+                return child.run(task, timeout_seconds)
+            except DiedIdle:
+                logger.warning("an idle process with model %s had died, making another", model)
+            finally:
+                self._put_back(lease, child)
+
+    def kill(self, lease: str) -> None:
+        """Stop the work on one file, if it is running: its `run` raises ChildDied."""
+        with self._lock:
+            child = self._busy.get(lease)
+        if child is not None:
+            child.kill()
+
+    def close(self) -> None:
+        """End every child. Nothing can run afterwards."""
+        with self._lock:
+            self._closed = True
+            left = [*self._idle, *self._busy.values()]
+            self._idle.clear()
+        for process in left:
+            process.kill()
+
+    def warm_models(self) -> list[str]:
+        """Models that an idle or busy child has loaded."""
+        with self._lock:
+            return sorted({child.setup.model for child in [*self._idle, *self._busy.values()] if child.loaded})
+
+    def _take(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child:
+        with self._lock:
+            if self._closed:
+                raise ChildDied("The service is stopping.")
+            found = next((child for child in reversed(self._idle) if child.setup.model == model), None)
+            if found is not None:
+                self._idle.remove(found)
+                self._busy[lease] = found
+                return found
+        return self._make(lease, model, weights)
+
+    def _make(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child:
+        child = Child(self._context, ChildSetup(model, weights, self._threads, self._storage))
+        with self._lock:
+            self._busy[lease] = child
+            evicted = self._evict()
+        for idle in evicted:
+            logger.info("unloading model %s to make room for %s", idle.setup.model, model)
+            idle.kill()
+        try:
+            child.load(self._load_timeout_seconds)
+        except Exception:
+            with self._lock:
+                self._busy.pop(lease, None)
+            child.kill()
+            raise
+        logger.info("model %s loaded in process %s", model, child.pid)
+        return child
+
+    def _evict(self) -> list[Child]:
+        """Take idle children out, the longest unused first, until all fit into memory."""
+        evicted = []
+        used = sum(child.bytes for child in [*self._idle, *self._busy.values()])
+        while used > self._memory_bytes and self._idle:
+            evicted.append(self._idle.pop(0))
+            used -= evicted[-1].bytes
+        return evicted
+
+    def _put_back(self, lease: str, child: Child) -> None:
+        with self._lock:
+            self._busy.pop(lease, None)
+            keep = not self._closed and child.usable and child.files_done < self._child_max_files
+            if keep:
+                self._idle.append(child)
+        if not keep:
+            child.kill()

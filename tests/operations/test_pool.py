@@ -1,0 +1,203 @@
+"""Child processes: what they do, and that whatever happens to one costs one attempt of one file."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from errors import ChildDied, FileTimeout, ModelLoadFailed, PictureError
+from models import catalog
+from models.weights import open_store
+from operations.child import ChildSetup, Task, warm
+from operations.pool import Child, ChildPool, fork_server
+from storage.local import LocalStorage
+from tests.service import ROOT, SAMPLES, alive, wait_until_dead
+
+MODEL = "u2netp"
+# A native call that never gives Python's lock back: no thread and no signal handler of Python can run.
+HOLD_THE_LOCK = "__import__('ctypes').PyDLL(None).sleep(600)"
+CRASH = "__import__('ctypes').string_at(0)"
+
+
+@pytest.fixture(scope="module")
+def weights() -> tuple[Path, ...]:
+    return open_store(os.environ).locate(catalog.find(MODEL))
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path)
+
+
+@pytest.fixture
+def pool(storage: LocalStorage) -> Iterator[ChildPool]:
+    made = ChildPool(storage, threads=1, memory_bytes=2**40, child_max_files=3, load_timeout_seconds=60)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def child(storage: LocalStorage, weights: tuple[Path, ...]) -> Iterator[Child]:
+    made = Child(fork_server(), ChildSetup(MODEL, weights, 1, storage))
+    made.load(60)
+    yield made
+    made.kill()
+
+
+def task(storage: LocalStorage, name: str = "out", picture: bytes | None = None) -> Task:
+    storage.put("in/0/0", SAMPLES[0].read_bytes() if picture is None else picture)
+    return Task("remove_background", {"model": MODEL}, "in/0/0", f"results/0/{name}", 50_000_000)
+
+
+def test_a_picture_goes_from_storage_to_storage(
+    pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    outcome = pool.run("lease", MODEL, weights, task(storage), 60)
+    written = storage.get(outcome.output_key)
+    assert written.startswith(b"\x89PNG")
+    assert (outcome.output_bytes, outcome.content_type, outcome.extension) == (len(written), "image/png", "png")
+
+
+def test_a_child_is_reused_and_replaced_after_its_number_of_files(
+    pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    pids = []
+    for number in range(4):
+        pool.run(f"lease {number}", MODEL, weights, task(storage, str(number)), 60)
+        pids.append([child.pid for child in pool._idle])
+    assert pids[0] == pids[1]
+    assert pids[2] == []  # it had done three
+    assert pids[3] not in ([], pids[0])
+
+
+def test_a_bad_picture_fails_without_harm_to_the_child(
+    pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    with pytest.raises(PictureError) as raised:
+        pool.run("lease", MODEL, weights, task(storage, picture=b"\x89PNG\r\n\x1a\nnothing"), 60)
+    assert raised.value.detail.endswith(".")
+    assert len(pool._idle) == 1
+
+
+def test_a_file_that_takes_too_long_is_stopped(
+    pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    pool.warm(MODEL, weights)
+    (idle,) = pool._idle
+    assert idle.pid is not None
+    os.kill(idle.pid, signal.SIGSTOP)
+    with pytest.raises(FileTimeout, match="longer than the 1 seconds"):
+        pool.run("lease", MODEL, weights, task(storage), 1)
+    assert wait_until_dead([idle.pid], 5) == []
+    assert pool.run("lease", MODEL, weights, task(storage), 60).output_bytes > 0
+
+
+def test_a_crash_in_native_code_costs_that_call_only(child: Child) -> None:
+    with pytest.raises(ChildDied):
+        child._call(eval, 30, CRASH)
+    assert not child.usable
+
+
+def test_a_child_that_holds_the_interpreter_lock_is_stopped(child: Child) -> None:
+    assert child.pid is not None
+    with pytest.raises(FileTimeout):
+        child._call(eval, 1, HOLD_THE_LOCK)
+    assert wait_until_dead([child.pid], 5) == []
+
+
+def test_a_child_that_died_while_idle_is_nobodys_fault(
+    pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    pool.warm(MODEL, weights)
+    (idle,) = pool._idle
+    assert idle.pid is not None
+    os.kill(idle.pid, signal.SIGKILL)
+    assert wait_until_dead([idle.pid], 5) == []
+    # The executor hears of the death in a thread of its own.
+    deadline = time.monotonic() + 5
+    while not idle._executor._broken and time.monotonic() < deadline:  # type: ignore[attr-defined]
+        time.sleep(0.01)
+    assert pool.run("lease", MODEL, weights, task(storage), 60).output_bytes > 0
+
+
+def test_a_running_file_can_be_stopped_from_outside(
+    pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    pool.warm(MODEL, weights)
+    (idle,) = pool._idle
+    assert idle.pid is not None
+    os.kill(idle.pid, signal.SIGSTOP)
+    stopper = threading.Timer(0.2, pool.kill, ["lease"])
+    stopper.start()
+    with pytest.raises(ChildDied):
+        pool.run("lease", MODEL, weights, task(storage), 60)
+    assert wait_until_dead([idle.pid], 5) == []
+
+
+def test_idle_models_are_unloaded_when_memory_is_short(storage: LocalStorage, weights: tuple[Path, ...]) -> None:
+    small = ChildPool(storage, threads=1, memory_bytes=1, child_max_files=9, load_timeout_seconds=60)
+    try:
+        small.warm(MODEL, weights)
+        (first,) = small._idle
+        small._make("other", MODEL, weights)  # as for another model: the idle one has to go
+        assert small._idle == []
+        assert not first.usable
+    finally:
+        small.close()
+
+
+def test_damaged_weights_are_told_and_not_waited_for(pool: ChildPool, tmp_path: Path) -> None:
+    broken = tmp_path / "u2netp.onnx"
+    broken.write_bytes(b"not a model")
+    with pytest.raises(ModelLoadFailed, match="u2netp"):
+        pool.warm(MODEL, (broken,))
+
+
+OWNER = """
+import os, sys, threading
+from pathlib import Path
+from models import catalog
+from models.weights import open_store
+from operations.child import ChildSetup
+from operations.pool import Child, fork_server
+from storage.local import LocalStorage
+if __name__ == "__main__":
+    paths = open_store(os.environ).locate(catalog.find("u2netp"))
+    children = [Child(fork_server(), ChildSetup("u2netp", paths, 1, LocalStorage(Path(".")))) for _ in range(2)]
+    for child in children:
+        child.load(60)
+    for child, code in zip(children, sys.argv[1:]):
+        child._executor.submit(eval, code)
+    print(*(child.pid for child in children), flush=True)
+    threading.Event().wait()
+"""
+
+
+def test_children_die_with_their_owner_even_when_they_hang(tmp_path: Path) -> None:
+    script = tmp_path / "owner.py"
+    script.write_text(OWNER)
+    owner = subprocess.Popen(
+        [sys.executable, str(script), HOLD_THE_LOCK, "None"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    assert owner.stdout is not None
+    with owner.stdout:
+        pids = [int(word) for word in owner.stdout.readline().split()]
+    assert len(pids) == 2
+    assert all(alive(pid) for pid in pids)
+    owner.kill()
+    owner.wait()
+    assert wait_until_dead(pids, 5) == []
+
+
+def test_warm_tells_the_process(child: Child) -> None:
+    assert child._call(warm, 5) == child.pid
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == 10
