@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Update, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, func, or_, select, update
 
 from database import counting
 from database.engine import Database
@@ -17,6 +17,8 @@ from job import JobFile, JobStatus, Outcome, timestamp
 
 # A file whose host dies every time it is worked on must end some day; River and Sidekiq give up at about 20-25 too.
 MAX_LOST_LEASES = 20
+# Twice what a retry waits at most (retry_policy.py): a file that would wait longer was written under another clock.
+LONGEST_WAIT = timedelta(minutes=10)
 
 
 class FileStore:
@@ -28,8 +30,8 @@ class FileStore:
     def any_available(self, now: datetime) -> bool:
         """Whether a claim could find something; a read, so that an idle worker never writes."""
         with self._database.read() as connection:
-            waiting = select(files.c.id).where(files.c.status == IS_PENDING, files.c.available_at <= timestamp(now))
-            return connection.execute(waiting.limit(1)).first() is not None
+            waiting = available(select(files.c.id)).limit(1)
+            return connection.execute(waiting, moments(now)).first() is not None
 
     def claim(
         self,
@@ -44,8 +46,8 @@ class FileStore:
         with self._database.write() as connection:
             rows = connection.execute(
                 claim_statement(excluded_models),
-                {
-                    "now": timestamp(now),
+                moments(now)
+                | {
                     "limit": limit,
                     "token": token,
                     "worker": worker_id,
@@ -85,7 +87,7 @@ class FileStore:
         with self._database.read() as connection:
             rows = connection.execute(
                 select(files.c.id, files.c.lease_token).where(files.c.id.in_(tokens), files.c.status == IS_PROCESSING)
-            ).tuples()
+            )
             return {file_id for file_id, token in rows if token == tokens[file_id]}
 
     def complete(self, now: datetime, file_id: int, token: str, outcome: Outcome) -> None:
@@ -198,9 +200,21 @@ class FileStore:
             return freed
 
 
+def available(query: Select[int]) -> Select[int]:
+    """Only files that can be worked on at the `moments` of now."""
+    return query.where(
+        files.c.status == IS_PENDING,
+        or_(files.c.available_at <= bindparam("now"), files.c.available_at > bindparam("absurd")),
+    )
+
+
+def moments(now: datetime) -> dict[str, object]:
+    return {"now": timestamp(now), "absurd": timestamp(now + LONGEST_WAIT)}
+
+
 def claim_statement(excluded_models: Collection[str]) -> Update:
     """One statement that picks and takes. MATERIALIZED: a bare subquery with LIMIT may run more than once."""
-    wanted = select(files.c.id).where(files.c.status == IS_PENDING, files.c.available_at <= bindparam("now"))
+    wanted = available(select(files.c.id))
     if excluded_models:
         wanted = wanted.where(files.c.model.not_in(sorted(excluded_models)))
     picked = (

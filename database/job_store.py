@@ -160,7 +160,7 @@ class JobStore:
             unfinished = (JobStatus.PENDING, JobStatus.PROCESSING)
             cancelled = connection.execute(
                 select(files.c.id, files.c.status).where(files.c.job_id == job_id, files.c.status.in_(unfinished))
-            ).tuples()
+            )
             states = [state for _, state in cancelled]
             connection.execute(
                 update(files)
@@ -254,14 +254,14 @@ class JobStore:
             old = dict(
                 connection.execute(
                     select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(ids), jobs.c.status.in_(ENDED))
-                ).tuples()
+                ).all()
             )
             if not old:
                 return 0, []
             found = list(
                 connection.execute(
                     select(files.c.input_key, files.c.output_key, files.c.status).where(files.c.job_id.in_(old))
-                ).tuples()
+                )
             )
             connection.execute(delete(files).where(files.c.job_id.in_(old)))
             connection.execute(delete(jobs).where(jobs.c.id.in_(old)))
@@ -283,15 +283,10 @@ class JobStore:
     def used_keys(self, job_id: str) -> set[str]:
         """The keys of every blob that a job of this id refers to."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(files.c.input_key, files.c.output_key).where(files.c.job_id == job_id)
-            ).tuples()
+            rows = connection.execute(select(files.c.input_key, files.c.output_key).where(files.c.job_id == job_id))
             return {key for row in rows for key in row if key}
 
 
-def old_jobs(ended_before: datetime) -> Select[tuple[str]]:
-    return (
-        select(jobs.c.id)
-        .where(jobs.c.completed_at < timestamp(ended_before), jobs.c.status.in_(ENDED))
-        .order_by(jobs.c.completed_at)
-    )
+def old_jobs(ended_before: datetime) -> Select[str]:
+    """Only an ended job has a `completed_at`; asking for its status too would make SQLite pick another index."""
+    return select(jobs.c.id).where(jobs.c.completed_at < timestamp(ended_before)).order_by(jobs.c.completed_at)

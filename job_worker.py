@@ -1,0 +1,382 @@
+"""The worker of this machine: claims files, has children work on them, reports what became of each."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from errors import (
+    LeaseLost,
+    ModelLoadFailed,
+    PictureError,
+    ProcessingError,
+    ServiceError,
+    StorageError,
+    WeightsError,
+    WorkerUnavailable,
+)
+from job import Lease, Outcome, WorkerState, timestamp
+from model_downloads import ModelDownloads
+from models import catalog
+from models.weights import WeightStore, open_store
+from operations.child import Task
+from operations.pool import ChildPool
+from queue_manager import QueueManager
+from retry_policy import delay_seconds
+from settings import Settings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Extra threads beside one for each file: claim, heartbeat, sweep, downloads.
+SPARE_THREADS = 8
+
+
+class JobWorker:
+    """At most one a machine runs: it holds a file lock, and another process takes over when this one dies."""
+
+    def __init__(
+        self,
+        queue_manager: QueueManager,
+        settings: Settings,
+        pool: ChildPool,
+        weights: WeightStore,
+    ) -> None:
+        self.max_concurrent = settings.max_concurrent
+        self._queue = queue_manager
+        self._settings = settings
+        self._pool = pool
+        self._weights = weights
+        self._machine = socket.gethostname()
+        self._id = f"{self._machine}/{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        settings.blob_dir.mkdir(parents=True, exist_ok=True)
+        self._machine_lock = FileLock(settings.blob_dir / "worker.lock", thread_local=False)
+        self._threads = ThreadPoolExecutor(self.max_concurrent + SPARE_THREADS, thread_name_prefix="worker")
+        self._slots = asyncio.Semaphore(self.max_concurrent)
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._active: dict[asyncio.Task[None], Lease] = {}
+        self._direct = 0
+        self._downloads = ModelDownloads(weights, self._threads, self._wake_from_thread)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._trouble: str | None = None
+        self._started_at = ""
+        self._reported: tuple[float, WorkerState] | None = None
+        self._main: asyncio.Task[None] | None = None
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """stopped, waiting (another process is this machine's worker), running, or stopping."""
+        if self._main is None or self._main.done():
+            return "stopped"
+        if not self._machine_lock.is_locked:
+            return "waiting"
+        return "stopping" if self._stopping.is_set() else "running"
+
+    async def start(self) -> None:
+        """Begin to work, or to wait until this machine's worker dies."""
+        self._loop = asyncio.get_running_loop()
+        self._queue.on_submit(self._wake_from_thread)
+        self._try_machine_lock()
+        self._main = asyncio.create_task(self._live(), name="job-worker")
+
+    async def stop(self) -> None:
+        """Finish what is in hand within `drain_seconds`, give the rest back, end the children."""
+        self._stopping.set()
+        self._wake.set()
+        if self._main is not None:
+            await self._main
+        self._pool.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._machine_lock.release()
+
+    def _wake_from_thread(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _try_machine_lock(self) -> bool:
+        try:
+            self._machine_lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
+    async def _live(self) -> None:
+        if not self._machine_lock.is_locked:
+            logger.info("another process is this machine's worker; waiting for its place")
+        while not self._machine_lock.is_locked and not self._stopping.is_set():
+            await self._pause(self._settings.poll_seconds)
+            self._try_machine_lock()
+        if self._stopping.is_set():
+            return
+        self._started_at = timestamp(self._queue.clock())
+        side_tasks: list[asyncio.Task[None]] = []
+        while not self._stopping.is_set():
+            try:
+                await self._thread(self._queue.take_over, self._state())
+                break
+            except ServiceError:
+                logger.exception("the queue cannot be taken over yet")
+                await self._pause(1.0)
+        logger.info("worker %s runs %d pictures at once", self._id, self.max_concurrent)
+        side_tasks.append(asyncio.create_task(self._warm_up(), name="warm-up"))
+        side_tasks.append(asyncio.create_task(self._keep_leases(), name="heartbeat"))
+        side_tasks.append(asyncio.create_task(self._sweep(), name="sweep"))
+        await self._claim_until_stopped()
+        await self._drain()
+        self._downloads.stop()
+        for task in side_tasks:
+            task.cancel()
+        await asyncio.gather(*side_tasks, return_exceptions=True)
+        with contextlib.suppress(ServiceError):  # the row also goes when the next worker takes over
+            await self._thread(self._queue.forget_worker, self._id)
+        logger.info("worker %s stopped", self._id)
+
+    async def _thread(self, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until something was queued, finished, or the service stops."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        self._wake.clear()
+
+    # --- claiming -------------------------------------------------------------------------------------------
+
+    async def _claim_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            leases: list[Lease] = []
+            free = self.max_concurrent - len(self._active) - self._direct
+            if free > 0:
+                try:
+                    leases = await self._thread(self._queue.claim, self._id, free, frozenset(self._downloads.running()))
+                except ServiceError as error:
+                    logger.error("cannot claim: %s", error)
+            for lease in leases:
+                task = asyncio.create_task(self._work(lease))
+                self._active[task] = lease
+                task.add_done_callback(self._finished)
+            if not leases:
+                await self._pause(self._settings.poll_seconds)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        lease = self._active.pop(task)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            file = lease.file
+            logger.error("job %s file %d (%s): %s", file.job_id, file.position, file.filename, error, exc_info=error)
+
+    async def _drain(self) -> None:
+        """Let running files end; then stop the children and give their files back."""
+        if self._active:
+            logger.info("stopping: waiting up to %g s for %d files", self._settings.drain_seconds, len(self._active))
+            await asyncio.wait(list(self._active), timeout=self._settings.drain_seconds)
+        left = list(self._active.items())
+        if not left:
+            return
+        await self._thread(self._queue.release, [lease for _, lease in left])
+        for _, lease in left:
+            self._pool.kill(lease.name)
+            logger.warning("job %s file %d: given back unfinished", lease.file.job_id, lease.file.position)
+        await asyncio.gather(*(task for task, _ in left), return_exceptions=True)
+
+    # --- one file -------------------------------------------------------------------------------------------
+
+    async def _work(self, lease: Lease) -> None:
+        """From claim to outcome. Each outcome is guarded by the lease."""
+        file = lease.file
+        begin = time.monotonic()
+        try:
+            async with self._slots:
+                outcome = await self._process(lease)
+            if outcome is None:
+                return
+            await self._thread(self._queue.complete, lease, outcome)
+            logger.info(
+                "job %s file %d (%s): completed in %.2f s", file.job_id, file.position, file.filename, outcome.seconds
+            )
+        except LeaseLost:
+            logger.warning("job %s file %d: the lease is lost, its result is dropped", file.job_id, file.position)
+        except (PictureError, WeightsError, ModelLoadFailed) as error:
+            await self._fail(lease, error, begin)
+        except (ProcessingError, StorageError) as error:
+            await self._retry_or_fail(lease, error, begin)
+
+    async def _process(self, lease: Lease) -> Outcome | None:
+        """The finished file, or None when it had to be given back because its model is being downloaded."""
+        file = lease.file
+        model = catalog.find(file.model)
+        weights = await self._thread(self._downloads.locate, model)
+        if weights is None:
+            await self._thread(self._queue.release, [lease])
+            return None
+        task = Task(file.operation, file.params, file.input_key, lease.output_key, self._settings.max_pixels)
+        return await self._thread(
+            self._pool.run, lease.name, model.name, weights, task, self._settings.file_timeout_seconds
+        )
+
+    async def _fail(self, lease: Lease, error: ServiceError, begin: float) -> None:
+        file = lease.file
+        logger.warning("job %s file %d (%s): failed: %s", file.job_id, file.position, file.filename, error)
+        with contextlib.suppress(LeaseLost):  # cancelled meanwhile: that is its end then
+            await self._thread(self._queue.fail, lease, error.code, error.detail, round(time.monotonic() - begin, 3))
+
+    async def _retry_or_fail(self, lease: Lease, error: ServiceError, begin: float) -> None:
+        file = lease.file
+        attempts = file.attempts + 1
+        if attempts >= self._settings.max_attempts:
+            await self._fail(lease, error, begin)
+            return
+        delay = delay_seconds(attempts, random.random())
+        try:
+            await self._thread(self._queue.retry_later, lease, error.code, error.detail, delay)
+        except LeaseLost:  # cancelled, or given back while stopping
+            return
+        logger.warning(
+            "job %s file %d (%s): attempt %d failed, again in %.1f s: %s",
+            file.job_id,
+            file.position,
+            file.filename,
+            attempts,
+            delay,
+            error,
+        )
+
+    async def process_image_bytes(self, data: bytes, model: str = catalog.DEFAULT_MODEL) -> bytes:
+        """One picture, in and out as bytes, through the same children and slots, without a job.
+
+        Raises UnknownModel, ModelNotUsable, PictureError, ProcessingError, WeightsError, and WorkerUnavailable in a
+        process that is not this machine's worker.
+        """
+        if self.status != "running":
+            raise WorkerUnavailable(f"The worker of this process is {self.status}: submit a job instead.")
+        wanted = catalog.find(model)
+        name = f"direct-{uuid.uuid4().hex}"
+        input_key, output_key = f"direct/{name}/input", f"direct/{name}/output"
+        task = Task("remove_background", {"model": wanted.name}, input_key, output_key, self._settings.max_pixels)
+        self._direct += 1
+        try:
+            async with self._slots:
+                weights = await self._thread(self._weights.ensure, wanted, lambda done, total: None)
+                await self._thread(self._queue.storage.put, input_key, data)
+                await self._thread(
+                    self._pool.run, name, wanted.name, weights, task, self._settings.file_timeout_seconds
+                )
+                return await self._thread(self._queue.storage.get, output_key)
+        finally:
+            self._direct -= 1
+            self._wake.set()
+            for key in (input_key, output_key):
+                await self._thread(self._queue.storage.delete, key)
+
+    # --- the default model ----------------------------------------------------------------------------------
+
+    async def _warm_up(self) -> None:
+        """Load the default model, so that the first picture does not wait for it."""
+        model = catalog.find(self._settings.default_model)
+        try:
+            weights = await self._thread(self._downloads.locate, model)
+            if weights is None:
+                await asyncio.wrap_future(self._downloads.start(model))
+                weights = await self._thread(self._downloads.locate, model)
+            if weights is not None:
+                await self._thread(self._pool.warm, model.name, weights)
+            self._trouble = None
+        except ServiceError as error:
+            self._trouble = error.detail
+            logger.error("the default model %s cannot be used: %s", model.name, error)
+
+    # --- heartbeat ------------------------------------------------------------------------------------------
+
+    def _state(self) -> WorkerState:
+        default = catalog.find(self._settings.default_model).name
+        warm = self._pool.warm_models()
+        return WorkerState(
+            id=self._id,
+            machine=self._machine,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            heartbeat_at=timestamp(self._queue.clock()),
+            status=self.status,
+            active_files=len(self._active) + self._direct,
+            max_concurrent=self.max_concurrent,
+            state={
+                "warm_models": warm,
+                "ready": default in warm,
+                "trouble": self._trouble,
+                "downloads": {
+                    name: {"done": done, "total": total} for name, (done, total) in self._downloads.running().items()
+                },
+            },
+        )
+
+    async def _keep_leases(self) -> None:
+        """Tell that we live, extend leases, and stop the work on files that were cancelled meanwhile."""
+        while True:
+            leases = list(self._active.values())
+            try:
+                if self._report_due():
+                    state = self._state()
+                    held = await self._thread(self._queue.heartbeat, state, leases)
+                    self._reported = (time.monotonic(), state)
+                    await self._thread(self._queue.expire_leases)
+                else:
+                    held = await self._thread(self._queue.held, leases) if leases else set()
+                for lease in leases:
+                    if lease.file.id not in held and lease in self._active.values():
+                        self._pool.kill(lease.name)
+            except ServiceError as error:
+                logger.error("no heartbeat: %s", error)
+            await asyncio.sleep(self._settings.poll_seconds)
+
+    def _report_due(self) -> bool:
+        if self._reported is None:
+            return True
+        when, before = self._reported
+        changed = replace(self._state(), heartbeat_at=before.heartbeat_at, active_files=before.active_files) != before
+        return changed or time.monotonic() - when > self._settings.lease_seconds / 4
+
+    async def _sweep(self) -> None:
+        """Retention and leftovers, now and then."""
+        while True:
+            try:
+                await self._thread(self._queue.cleanup_old_jobs, self._settings.retention_days)
+                await self._thread(self._queue.sweep_orphans)
+            except ServiceError as error:
+                logger.error("the sweep failed, the next one tries again: %s", error)
+            await asyncio.sleep(self._settings.sweep_seconds)
+
+
+def init_worker(
+    queue_manager: QueueManager, max_concurrent: int | None = None, settings: Settings | None = None
+) -> JobWorker:
+    """A worker for this queue, made in app.py; call `await worker.start()` in a running event loop."""
+    settings = settings or Settings()
+    if max_concurrent is not None:
+        settings = settings.model_copy(update={"max_concurrent": max_concurrent})
+    pool = ChildPool(
+        storage=queue_manager.storage,
+        threads=settings.threads_per_child,
+        memory_bytes=settings.model_memory_bytes or half_of_memory(),
+        child_max_files=settings.child_max_files,
+        load_timeout_seconds=settings.model_load_timeout_seconds,
+    )
+    return JobWorker(queue_manager, settings, pool, open_store(os.environ))
+
+
+def half_of_memory() -> int:
+    """Bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

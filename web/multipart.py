@@ -1,0 +1,175 @@
+"""Multipart straight from the socket into storage, never a whole file in memory and no temporary folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+
+from errors import MalformedUpload, RequestTooLarge, ServiceError
+from submission import Submission, Upload
+
+FILES_FIELD = "images"
+# Large enough that a hop into a thread costs nothing beside the write itself.
+WRITE_BYTES = 512 * 1024
+MAX_FIELD_BYTES = 64 * 1024
+# Boundaries and part headers beside the files themselves.
+OVERHEAD_BYTES = 2**20
+
+
+@dataclass
+class Part:
+    """One part of the body while it arrives."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+    filename: str | None = None
+
+
+class Receiver:
+    """Turns the parser's callbacks into calls that may block, to be made in a thread."""
+
+    def __init__(self, submission: Submission, boundary: bytes) -> None:
+        self.fields: dict[str, str] = {}
+        self._submission = submission
+        self._calls: list[Callable[[], None]] = []
+        self._part = Part()
+        self._header_name = b""
+        self._header_value = b""
+        self._upload: Upload | None = None
+        self._data = bytearray()
+        self._field_bytes = 0
+        self._ended = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._on_part_begin,
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_headers_finished,
+                "on_part_data": self._on_part_data,
+                "on_part_end": self._on_part_end,
+                "on_end": self._on_end,
+            },
+        )
+
+    async def feed(self, chunk: bytes) -> None:
+        self._parser.write(chunk)
+        calls, self._calls = self._calls, []
+        if calls:
+            await run_in_threadpool(run_all, calls)
+
+    def finish(self) -> None:
+        """Raises MalformedUpload when the body ended early."""
+        if not self._ended:
+            raise MalformedUpload("The upload ended in the middle: its last multipart boundary is missing.")
+
+    def _on_part_begin(self) -> None:
+        self._part = Part()
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        self._part.headers[self._header_name.decode("latin-1").lower()] = self._header_value.decode("latin-1")
+        self._header_name = self._header_value = b""
+
+    def _on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._part.headers.get("content-disposition"))
+        self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
+        filename = options.get(b"filename")
+        if self._part.name == FILES_FIELD:
+            name = (filename or b"").decode("utf-8", "replace")
+            self._calls.append(lambda: self._begin_file(name))
+        elif filename is not None:
+            raise MalformedUpload(
+                f"A file came in the field {self._part.name!r}. Files belong in the field {FILES_FIELD!r}, "
+                "which may be repeated."
+            )
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.name != FILES_FIELD:
+            self._field_bytes += end - start
+            if self._field_bytes > MAX_FIELD_BYTES:
+                raise RequestTooLarge(f"The form fields beside the files are larger than {MAX_FIELD_BYTES} bytes.")
+        self._data += data[start:end]
+        if self._part.name == FILES_FIELD and len(self._data) >= WRITE_BYTES:
+            self._write_later()
+
+    def _on_part_end(self) -> None:
+        if self._part.name == FILES_FIELD:
+            self._write_later()
+            self._calls.append(self._end_file)
+        else:
+            self.fields[self._part.name] = self._data.decode("utf-8", "replace")
+            self._data = bytearray()
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+    def _write_later(self) -> None:
+        data, self._data = bytes(self._data), bytearray()
+        if data:
+            self._calls.append(lambda: self._write(data))
+
+    def _begin_file(self, filename: str) -> None:
+        self._upload = self._submission.add(filename)
+
+    def _write(self, data: bytes) -> None:
+        if self._upload is not None:
+            self._upload.write(data)
+
+    def _end_file(self) -> None:
+        if self._upload is not None:
+            self._upload.finish()
+        self._upload = None
+
+
+def run_all(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
+
+
+async def receive(request: Request, submission: Submission) -> dict[str, str]:
+    """Read the whole body into the submission; return the form fields beside the files.
+
+    Raises MalformedUpload, RequestTooLarge and TooManyFiles.
+    """
+    content_type, options = parse_options_header(request.headers.get("content-type"))
+    if content_type != b"multipart/form-data" or not options.get(b"boundary"):
+        raise MalformedUpload(
+            f"Send the pictures as multipart/form-data in the field {FILES_FIELD!r}, for example with "
+            f"curl -F {FILES_FIELD}=@photo.jpg."
+        )
+    limit = submission.limits.max_request_bytes + OVERHEAD_BYTES
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        submission.count(int(length))
+    received = 0
+    refusal: ServiceError | None = None
+    try:
+        receiver = Receiver(submission, options[b"boundary"])
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > limit:
+                raise refusal or RequestTooLarge(f"The body is larger than the {limit} bytes that one submit may have.")
+            # A client that is still sending does not read an answer: hear it out, without keeping anything.
+            if refusal is None and chunk:
+                try:
+                    await receiver.feed(chunk)
+                except (FormParserError, ServiceError) as error:
+                    refusal = error if isinstance(error, ServiceError) else MalformedUpload(f"{error}.")
+        if refusal is not None:
+            raise refusal
+        receiver.finish()
+    except ClientDisconnect:
+        raise MalformedUpload("The connection was closed before the upload was complete.") from None
+    except FormParserError as error:
+        raise MalformedUpload(f"The multipart body cannot be read: {error}.") from error
+    return receiver.fields

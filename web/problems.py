@@ -1,0 +1,97 @@
+"""From error to HTTP: the only place that knows both. Answers are RFC 9457 problems."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+import errors
+
+logger = logging.getLogger(__name__)
+
+# The nearest base class counts.
+STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
+    errors.ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.MalformedUpload: HTTPStatus.BAD_REQUEST,
+    errors.TooManyFiles: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.RequestTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.JobNotFound: HTTPStatus.NOT_FOUND,
+    errors.ResultNotFound: HTTPStatus.NOT_FOUND,
+    errors.JobExpired: HTTPStatus.GONE,
+    errors.BlobMissing: HTTPStatus.GONE,
+    errors.JobNotFinished: HTTPStatus.CONFLICT,
+    errors.ResultUnavailable: HTTPStatus.CONFLICT,
+    errors.IllegalTransition: HTTPStatus.CONFLICT,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.ForeignOrigin: HTTPStatus.FORBIDDEN,
+    errors.DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.WorkerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+# Told to everybody, whatever the error said to the log: it may name files of this host.
+RETRY_SOON = "The service cannot do this at the moment. Please try again in a few seconds."
+BROKEN = "The service failed on this request. The operator finds the reason in its log."
+
+
+def status_of(error: errors.ServiceError) -> HTTPStatus:
+    return next(STATUS[base] for base in type(error).__mro__ if base in STATUS)
+
+
+def problem(
+    status: HTTPStatus, code: str, detail: str, members: Mapping[str, object], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail, "code": code, **members}
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+
+
+def problem_of(error: errors.ServiceError) -> JSONResponse:
+    """The answer for an error; what only an operator may know is left out."""
+    status = status_of(error)
+    headers = {}
+    detail = error.detail
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="queue"'
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "2"
+        detail = RETRY_SOON
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        detail = BROKEN
+    return problem(status, error.code, detail, error.members(), headers)
+
+
+def register(app: FastAPI) -> None:
+    @app.exception_handler(errors.ServiceError)
+    def of_the_service(request: Request, error: errors.ServiceError) -> JSONResponse:
+        answer = problem_of(error)
+        if answer.status_code >= 500:
+            logger.error("%s %s: %s: %s", request.method, request.url.path, error.code, error, exc_info=error)
+        return answer
+
+    @app.exception_handler(RequestValidationError)
+    def of_the_request(request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [
+            {"where": ".".join(str(part) for part in fault["loc"]), "reason": fault["msg"]} for fault in error.errors()
+        ]
+        detail = "The request is not valid: " + "; ".join(f"{fault['where']}: {fault['reason']}" for fault in faults)
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail + ".", {"errors": faults})
+
+    @app.exception_handler(HTTPException)
+    def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        detail = {
+            HTTPStatus.NOT_FOUND: f"There is nothing at {request.url.path}. The addresses are listed at /docs.",
+            HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}.",
+        }.get(status, str(error.detail))
+        code = status.phrase.lower().replace(" ", "_")
+        return problem(status, code, detail, {}, error.headers)
+
+    @app.exception_handler(Exception)
+    def of_ours(request: Request, error: Exception) -> JSONResponse:
+        # Starlette logs the traceback itself after this answer.
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BROKEN, {})
