@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 import log_setup
 from database.engine import Database
 from database.migrate import upgrade
-from job_worker import init_worker
+from job_worker import JobWorker, init_worker
 from models.weights import open_store
 from queue_manager import QueueManager
 from settings import Settings
@@ -49,10 +49,10 @@ def have_temporary_folder(settings: Settings) -> None:
         tempfile.tempdir = str(settings.blob_dir)
 
 
-async def warn_when_open(settings: Settings) -> None:
-    """Once the server listens, which is after the start of the application."""
+async def warn_when_open(settings: Settings, worker: JobWorker) -> None:
+    """Once the server listens, which is after the start of the application; of many processes, one is enough."""
     await asyncio.sleep(1)
-    if settings.api_token is None and listens_beyond_loopback():
+    if settings.api_token is None and worker.status == "running" and listens_beyond_loopback():
         logger.warning("anybody who reaches this machine may use the service: set QUEUE_API_TOKEN to lock it")
 
 
@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.queue = queue
         app.state.worker = worker
         await worker.start()
-        warning = asyncio.create_task(warn_when_open(settings))
+        warning = asyncio.create_task(warn_when_open(settings, worker))
         try:
             yield
         finally:

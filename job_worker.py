@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+RESTART_SECONDS = 1.0
 # Extra threads beside one for each file: claim, heartbeat, sweep, downloads.
 SPARE_THREADS = 8
 
@@ -57,7 +59,6 @@ class JobWorker:
         self._queue = queue_manager
         self._settings = settings
         self._pool = pool
-        self._weights = weights
         self._machine = socket.gethostname()
         self._id = f"{self._machine}/{os.getpid()}-{uuid.uuid4().hex[:8]}"
         settings.blob_dir.mkdir(parents=True, exist_ok=True)
@@ -120,29 +121,33 @@ class JobWorker:
         while not self._machine_lock.is_locked and not self._stopping.is_set():
             await self._pause(self._settings.poll_seconds)
             self._try_machine_lock()
-        if self._stopping.is_set():
-            return
-        self._started_at = timestamp(self._queue.clock())
-        side_tasks: list[asyncio.Task[None]] = []
         while not self._stopping.is_set():
             try:
-                await self._thread(self._queue.take_over, self._state())
-                break
-            except ServiceError:
-                logger.exception("the queue cannot be taken over yet")
-                await self._pause(1.0)
+                await self._serve()
+            except Exception:
+                logger.exception("the worker failed and starts again")
+                await self._pause(RESTART_SECONDS)
+
+    async def _serve(self) -> None:
+        """Take over what a dead worker left, then claim and work until told to stop."""
+        self._started_at = timestamp(self._queue.clock())
+        self._reported = None
+        await self._thread(self._queue.take_over, self._state())
         logger.info("worker %s runs %d pictures at once", self._id, self.max_concurrent)
-        side_tasks.append(asyncio.create_task(self._warm_up(), name="warm-up"))
-        side_tasks.append(asyncio.create_task(self._keep_leases(), name="heartbeat"))
-        side_tasks.append(asyncio.create_task(self._sweep(), name="sweep"))
-        await self._claim_until_stopped()
-        await self._drain()
+        side_tasks = [
+            asyncio.create_task(self._warm_up(), name="warm-up"),
+            asyncio.create_task(self._keep_leases(), name="heartbeat"),
+            asyncio.create_task(self._sweep(), name="sweep"),
+        ]
+        try:
+            await self._claim_until_stopped()
+            await self._drain()
+        finally:
+            for task in side_tasks:
+                task.cancel()
+            await asyncio.gather(*side_tasks, return_exceptions=True)
         self._downloads.stop()
-        for task in side_tasks:
-            task.cancel()
-        await asyncio.gather(*side_tasks, return_exceptions=True)
-        with contextlib.suppress(ServiceError):  # the row also goes when the next worker takes over
-            await self._thread(self._queue.forget_worker, self._id)
+        await self._thread(self._queue.forget_worker, self._id)
         logger.info("worker %s stopped", self._id)
 
     async def _thread(self, function: Callable[..., T], *args: object) -> T:
@@ -214,6 +219,9 @@ class JobWorker:
             await self._fail(lease, error, begin)
         except (ProcessingError, StorageError) as error:
             await self._retry_or_fail(lease, error, begin)
+        except Exception:
+            logger.exception("job %s file %d (%s): unforeseen", file.job_id, file.position, file.filename)
+            await self._retry_or_fail(lease, ProcessingError("The service failed on this picture."), begin)
 
     async def _process(self, lease: Lease) -> Outcome | None:
         """The finished file, or None when it had to be given back because its model is being downloaded."""
@@ -270,7 +278,7 @@ class JobWorker:
         self._direct += 1
         try:
             async with self._slots:
-                weights = await self._thread(self._weights.ensure, wanted, lambda done, total: None)
+                weights = await self._downloaded(wanted)
                 await self._thread(self._queue.storage.put, input_key, data)
                 await self._thread(
                     self._pool.run, name, wanted.name, weights, task, self._settings.file_timeout_seconds
@@ -284,16 +292,19 @@ class JobWorker:
 
     # --- the default model ----------------------------------------------------------------------------------
 
+    async def _downloaded(self, model: catalog.Model) -> tuple[Path, ...]:
+        """The weights, waited for. Raises WeightsError."""
+        while True:
+            weights = await self._thread(self._downloads.locate, model)
+            if weights is not None:
+                return weights
+            await asyncio.wrap_future(self._downloads.start(model))
+
     async def _warm_up(self) -> None:
         """Load the default model, so that the first picture does not wait for it."""
         model = catalog.find(self._settings.default_model)
         try:
-            weights = await self._thread(self._downloads.locate, model)
-            if weights is None:
-                await asyncio.wrap_future(self._downloads.start(model))
-                weights = await self._thread(self._downloads.locate, model)
-            if weights is not None:
-                await self._thread(self._pool.warm, model.name, weights)
+            await self._thread(self._pool.warm, model.name, await self._downloaded(model))
             self._trouble = None
         except ServiceError as error:
             self._trouble = error.detail

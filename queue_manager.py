@@ -182,9 +182,11 @@ class QueueManager:
     def result(self, job_id: str, index: int) -> JobFile:
         """The file whose result can be read now. Raises what says why not."""
         job = self.job(job_id)
+        if not 0 <= index < job.total_files:
+            raise ResultNotFound(f"Files of job {job_id} are counted from 0 to {job.total_files - 1}: there is no {index}.")
         file = self._jobs.file(job_id, index)
         if file is None:
-            raise ResultNotFound(f"Job {job_id} has {job.total_files} files, counted from 0: there is no {index}.")
+            raise ResultUnavailable(f"Job {job_id} was made by an earlier version of the service: no result was kept.")
         if file.status is JobStatus.COMPLETED:
             return file
         if not file.status.ended:

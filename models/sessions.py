@@ -3,6 +3,7 @@
 Only child processes call this: importing rembg costs 220 MB and 1.4 s.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ def load(model: Model, paths: tuple[Path, ...], threads: int, providers: Sequenc
     `providers` are names of ONNX Runtime execution providers, the processor unless asked otherwise.
     Raises ModelLoadFailed.
     """
+    # It otherwise reports home about what it runs.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     wanted = list(providers or [_CPU])

@@ -98,6 +98,10 @@ class Child:
         self._lifeline.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
+    def wait(self) -> None:
+        """After `kill`: until the process is gone and what it shared with us is cleaned up."""
+        self._executor.shutdown(wait=True)
+
 
 class ChildPool:
     """Children by model: made when needed, kept warm, replaced after a number of files. Thread-safe.
@@ -154,8 +158,11 @@ class ChildPool:
             self._closed = True
             left = [*self._idle, *self._busy.values()]
             self._idle.clear()
+            self._busy.clear()
         for process in left:
             process.kill()
+        for process in left:
+            process.wait()
 
     def warm_models(self) -> list[str]:
         """Models that an idle or busy child has loaded."""

@@ -6,8 +6,11 @@ SIGTERM to the whole group would end children that the service still wants to le
 
 import os
 
-import rembg  # noqa: F401
+# ONNX Runtime otherwise reports home about what it runs.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import operations.child  # noqa: F401
+import rembg  # noqa: E402, F401
+
+import operations.child  # noqa: E402, F401
 
 os.setsid()

@@ -121,7 +121,7 @@ def test_a_child_that_died_while_idle_is_nobodys_fault(
     assert wait_until_dead([idle.pid], 5) == []
     # The executor hears of the death in a thread of its own.
     deadline = time.monotonic() + 5
-    while not idle._executor._broken and time.monotonic() < deadline:  # type: ignore[attr-defined]
+    while not idle._executor._broken and time.monotonic() < deadline:
         time.sleep(0.01)
     assert pool.run("lease", MODEL, weights, task(storage), 60).output_bytes > 0
 
