@@ -9,8 +9,8 @@ import os
 # ONNX Runtime otherwise reports home about what it runs.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import rembg  # noqa: E402, F401
+import rembg  # noqa: F401
 
-import operations.child  # noqa: E402, F401
+import operations.child  # noqa: F401
 
 os.setsid()

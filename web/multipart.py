@@ -136,6 +136,10 @@ def run_all(calls: list[Callable[[], None]]) -> None:
         call()
 
 
+def unreadable(error: FormParserError) -> MalformedUpload:
+    return MalformedUpload(f"The multipart body cannot be read: {str(error).rstrip('.')}.")
+
+
 async def receive(request: Request, submission: Submission) -> dict[str, str]:
     """Read the whole body into the submission; return the form fields beside the files.
 
@@ -163,13 +167,15 @@ async def receive(request: Request, submission: Submission) -> dict[str, str]:
             if refusal is None and chunk:
                 try:
                     await receiver.feed(chunk)
-                except (FormParserError, ServiceError) as error:
-                    refusal = error if isinstance(error, ServiceError) else MalformedUpload(f"{error}.")
+                except FormParserError as error:
+                    refusal = unreadable(error)
+                except ServiceError as error:
+                    refusal = error
         if refusal is not None:
             raise refusal
         receiver.finish()
     except ClientDisconnect:
         raise MalformedUpload("The connection was closed before the upload was complete.") from None
     except FormParserError as error:
-        raise MalformedUpload(f"The multipart body cannot be read: {error}.") from error
+        raise unreadable(error) from error
     return receiver.fields

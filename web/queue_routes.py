@@ -87,9 +87,9 @@ async def submit(
     submission = await run_in_threadpool(queue.begin_submission)
     try:
         fields = await multipart.receive(request, submission)
-        unknown = sorted(fields.keys() - {"model", "on_invalid"})
+        unknown = sorted((fields.keys() | request.query_params.keys()) - {"model", "on_invalid"})
         if unknown:
-            raise InvalidRequest(f"Unknown form field: {', '.join(unknown)}. Known are images, model and on_invalid.")
+            raise InvalidRequest(f"Unknown parameter: {', '.join(unknown)}. Known are model and on_invalid.")
         if fields.get("on_invalid", on_invalid) not in ("reject", "skip"):
             raise InvalidRequest(f"on_invalid is 'reject' or 'skip', not {fields['on_invalid']!r}.")
     except BaseException:  # a cancelled request must not leave bytes behind either
