@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from pydantic import ValidationError
 
 import log_setup
 from database.engine import Database
 from database.migrate import upgrade
+from errors import UnknownModel
 from job_worker import JobWorker, init_worker
+from models import catalog
 from models.weights import open_store
 from queue_manager import QueueManager
 from settings import Settings
@@ -74,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
             await worker.stop()
             queue.database.close()
 
+    catalog.find(settings.default_model)
     app = FastAPI(title="rembg microservice", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
     app.state.settings = settings
     app.state.weights = open_store(os.environ)
@@ -108,7 +112,18 @@ def main() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "uvicorn", "app:app", "--host", host, "--port", port])
 
 
+def app_or_exit() -> FastAPI:
+    """A wrong setting ends the start with a sentence, not with a traceback."""
+    try:
+        return create_app(Settings())
+    except ValidationError as error:
+        faults = "; ".join(f"QUEUE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+        sys.exit(f"The service cannot start with these settings. {faults}.")
+    except UnknownModel as error:
+        sys.exit(f"The service cannot start, because of QUEUE_DEFAULT_MODEL. {error}")
+
+
 if __name__ == "__main__":
     main()
 else:
-    app = create_app(Settings())
+    app = app_or_exit()

@@ -94,9 +94,11 @@ class Child:
             raise ChildDied("The process that worked on the picture died (a crash, or out of memory).") from error
 
     def kill(self) -> None:
-        """End the process at once, whatever it does. Safe to call twice and from any thread."""
+        """End the process at once, whatever it does. Safe to call twice and from any thread.
+
+        Its executor notices and ends by itself: whoever waits for a result gets ChildDied.
+        """
         self._lifeline.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def wait(self) -> None:
         """After `kill`: until the process is gone and what it shared with us is cleaned up."""
