@@ -309,6 +309,9 @@ class JobWorker:
         except ServiceError as error:
             self._trouble = error.detail
             logger.error("the default model %s cannot be used: %s", model.name, error)
+        except Exception:
+            self._trouble = f"The default model {model.name} cannot be used; the log says why."
+            logger.exception("the default model %s cannot be used", model.name)
 
     # --- heartbeat ------------------------------------------------------------------------------------------
 
@@ -349,8 +352,8 @@ class JobWorker:
                 for lease in leases:
                     if lease.file.id not in held and lease in self._active.values():
                         self._pool.kill(lease.name)
-            except ServiceError as error:
-                logger.error("no heartbeat: %s", error)
+            except Exception:
+                logger.exception("no heartbeat")
             await asyncio.sleep(self._settings.poll_seconds)
 
     def _report_due(self) -> bool:
@@ -366,8 +369,8 @@ class JobWorker:
             try:
                 await self._thread(self._queue.cleanup_old_jobs, self._settings.retention_days)
                 await self._thread(self._queue.sweep_orphans)
-            except ServiceError as error:
-                logger.error("the sweep failed, the next one tries again: %s", error)
+            except Exception:
+                logger.exception("the sweep failed; the next one tries again")
             await asyncio.sleep(self._settings.sweep_seconds)
 
 

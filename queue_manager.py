@@ -24,6 +24,7 @@ from errors import (
     StorageError,
 )
 from job import Job, JobFile, JobStatus, Lease, Outcome, WorkerState, utc_now
+from models import catalog
 from storage.base import Storage
 from submission import Limits, Submission
 
@@ -113,7 +114,11 @@ class QueueManager:
         metadata: Mapping[str, object] | None = None,
         skip_invalid: bool = False,
     ) -> str:
-        """Queue pictures given as paths or as (name, bytes); return the job's id. Raises InvalidFiles, NoFiles."""
+        """Queue pictures given as paths or as (name, bytes); return the job's id.
+
+        Raises UnknownModel, NoFiles and InvalidFiles.
+        """
+        model_name = catalog.find(model).name
         submission = self.begin_submission()
         try:
             for item in files:
@@ -129,7 +134,7 @@ class QueueManager:
         except Exception:
             submission.discard()
             raise
-        return self.submit(submission, model=model, metadata=metadata, skip_invalid=skip_invalid).job.id
+        return self.submit(submission, model=model_name, metadata=metadata, skip_invalid=skip_invalid).job.id
 
     def on_submit(self, listener: Callable[[], None]) -> None:
         """Call `listener`, from any thread, whenever this process has queued something."""
@@ -183,7 +188,9 @@ class QueueManager:
         """The file whose result can be read now. Raises what says why not."""
         job = self.job(job_id)
         if not 0 <= index < job.total_files:
-            raise ResultNotFound(f"Files of job {job_id} are counted from 0 to {job.total_files - 1}: there is no {index}.")
+            raise ResultNotFound(
+                f"Files of job {job_id} are counted from 0 to {job.total_files - 1}: there is no {index}."
+            )
         file = self._jobs.file(job_id, index)
         if file is None:
             raise ResultUnavailable(f"Job {job_id} was made by an earlier version of the service: no result was kept.")
@@ -241,18 +248,17 @@ class QueueManager:
 
     def retry_job(self, job_id: str) -> Job:
         """Queue the failed files of a failed job again. Raises IllegalTransition."""
-        before = self._jobs.retry(self.clock(), job_id)
+        before, again = self._jobs.retry(self.clock(), job_id)
         if before is None:
             raise self._gone(job_id)
         if before is not JobStatus.FAILED:
             raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}, not failed.")
-        job = self.job(job_id)
-        if job.status is JobStatus.FAILED:
+        if again == 0:
             raise IllegalTransition(f"Job {job_id} cannot be retried: its pictures were not kept.")
-        logger.info("job %s queued again", job_id)
+        logger.info("job %s: %d files queued again", job_id, again)
         for listener in self._listeners:
             listener()
-        return job
+        return self.job(job_id)
 
     def set_paused(self, paused: bool) -> None:
         """Paused, workers finish what they have and claim nothing."""
@@ -357,7 +363,9 @@ class QueueManager:
         deleted = 0
         job_id, used = "", frozenset[str]()
         for key in self.storage.keys(self.clock() - older_than):
-            owner = key.split("/")[1] if key.count("/") >= 2 else ""
+            if key.count("/") != 2:  # the worker's lock, the fork server's socket
+                continue
+            owner = key.split("/")[1]
             if owner != job_id:
                 job_id, used = owner, frozenset(self._jobs.used_keys(owner))
             if key not in used:

@@ -16,7 +16,7 @@ def default_max_concurrent() -> int:
 class Settings(BaseSettings):
     """Read from the environment, each name with the prefix QUEUE_ (QUEUE_MAX_CONCURRENT=4)."""
 
-    model_config = SettingsConfigDict(env_prefix="QUEUE_", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="QUEUE_", frozen=True, env_ignore_empty=True, allow_inf_nan=False)
 
     data_dir: Path = Field(Path("."), description="Folder of queue.db and of data/, which holds the pictures.")
     database_url: str = Field(
@@ -43,7 +43,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(60.0, ge=30, description="A worker silent for this long loses its files.")
     poll_seconds: float = Field(0.25, gt=0, description="How often the worker looks for files of other processes.")
     drain_seconds: float = Field(25.0, ge=0, description="Time to finish what is in hand when the service stops.")
-    retention_days: float = Field(7.0, gt=0, description="Jobs, uploads and results older than this are deleted.")
+    retention_days: float = Field(
+        7.0, gt=0, le=36_500, description="Jobs, uploads and results older than this are deleted."
+    )
     sweep_seconds: float = Field(3600.0, gt=0, description="How often old jobs and orphan bytes are looked for.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Origins that browsers may call from, separated by commas. `none`: only our own page."

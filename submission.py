@@ -119,7 +119,7 @@ class Submission:
         for writer in self._writers:
             try:
                 writer.discard()
-            except (OSError, StorageError) as error:
+            except StorageError as error:
                 troubles.append(error)
         self._writers.clear()
         if troubles:  # the sweep will find what is left

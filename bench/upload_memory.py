@@ -23,7 +23,7 @@ from bench.throughput import PROJECT, SAMPLES, START_SECONDS, free_port, is_read
 CLIENTS = 4
 FILES = 100
 BOUNDARY = "upload-memory"
-READ_ONLY = "for d in /tmp /var/tmp /usr/tmp /dev/shm; do [ -d $d ] && mount -t tmpfs -o ro none $d; done; exec "
+READ_ONLY = "for d in /tmp /var/tmp /usr/tmp; do [ -d $d ] && mount -t tmpfs -o ro none $d; done; exec "
 CHUNK_BYTES = 2**20
 
 

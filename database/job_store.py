@@ -187,12 +187,12 @@ class JobStore:
             counting.move(connection, moved)
             return before
 
-    def retry(self, now: datetime, job_id: str) -> JobStatus | None:
-        """Queue the failed files of a failed job again; return the state it was in before."""
+    def retry(self, now: datetime, job_id: str) -> tuple[JobStatus | None, int]:
+        """Queue the failed files of a failed job again; return the state it was in and how many files that are."""
         with self._database.write() as connection:
             before = self._status(connection, job_id)
             if before is not JobStatus.FAILED:
-                return before
+                return before, 0
             again = connection.execute(
                 update(files)
                 .where(files.c.job_id == job_id, files.c.status == JobStatus.FAILED)
@@ -208,7 +208,7 @@ class JobStore:
                 )
             ).rowcount
             if again == 0:  # a job of the earlier service has no pictures to work on
-                return before
+                return before, 0
             connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job_id)
@@ -230,7 +230,7 @@ class JobStore:
                     counting.JOBS + "pending": 1,
                 },
             )
-            return before
+            return before, again
 
     def annotate(self, job_id: str, metadata: Mapping[str, object]) -> None:
         """Add to what the owner noted on the job."""

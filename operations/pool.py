@@ -183,7 +183,10 @@ class ChildPool:
         return self._make(lease, model, weights)
 
     def _make(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child:
-        child = Child(self._context, ChildSetup(model, weights, self._threads, self._storage))
+        try:
+            child = Child(self._context, ChildSetup(model, weights, self._threads, self._storage))
+        except OSError as error:
+            raise ModelLoadFailed(f"No child process can be made for model {model}: {error.strerror}.") from error
         with self._lock:
             self._busy[lease] = child
             evicted = self._evict()

@@ -17,7 +17,7 @@ PART_SUFFIX = ".part"
 
 def storage_error(action: str, key: str, error: OSError) -> StorageError:
     """The operating system's reason, without a path of the host."""
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and action == "read":
         return BlobMissing(f"The bytes of {key} are not in storage any more.")
     return StorageError(f"Storage could not {action} {key}: {error.strerror}.")
 
@@ -55,7 +55,10 @@ class LocalBlobWriter:
             raise storage_error("write", self.key, error) from error
 
     def reader(self) -> BinaryIO:
-        return self._part.open("rb")
+        try:
+            return self._part.open("rb")
+        except OSError as error:
+            raise storage_error("check", self.key, error) from error
 
     def commit(self) -> None:
         try:
@@ -70,8 +73,11 @@ class LocalBlobWriter:
 
     def discard(self) -> None:
         self._file.close()
-        self._part.unlink(missing_ok=True)
-        self._target.unlink(missing_ok=True)
+        try:
+            self._part.unlink(missing_ok=True)
+            self._target.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error("delete", self.key, error) from error
         with contextlib.suppress(OSError):  # not empty: other files of the batch are still there
             self._target.parent.rmdir()
 

@@ -1,7 +1,6 @@
 """The queue over HTTP: submit, look, download, cancel, pause."""
 
 import base64
-import binascii
 import json
 from typing import Annotated, Any, Literal
 
@@ -164,10 +163,13 @@ def encoded_cursor(place: tuple[str, str]) -> str:
 def decoded_cursor(cursor: str) -> tuple[str, str]:
     """Raises InvalidRequest."""
     try:
-        created_at, job_id = json.loads(base64.urlsafe_b64decode(cursor))
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise InvalidRequest("The cursor is not one that this service gave. Take `next` of the page before.") from error
-    return str(created_at), str(job_id)
+        place = json.loads(base64.urlsafe_b64decode(cursor))
+    except (ValueError, RecursionError):
+        place = None
+    match place:
+        case [str(created_at), str(job_id)]:
+            return created_at, job_id
+    raise InvalidRequest("The cursor is not one that this service gave. Take `next` of the page before.")
 
 
 @router.get("/stats")

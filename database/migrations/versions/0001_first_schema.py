@@ -135,12 +135,21 @@ def adopt_jobs() -> None:
             sa.text(f"UPDATE jobs SET {', '.join(f'{name} = :{name}' for name in columns)} WHERE id = :id"),
             {"id": row["id"], **{name: with_zone(row[name]) for name in columns}},
         )
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Retention goes by the end of a job; some were ended without a time.
+    connection.execute(
+        sa.text(
+            "UPDATE jobs SET completed_at = :now "
+            "WHERE completed_at IS NULL AND status IN ('completed', 'failed', 'cancelled')"
+        ),
+        {"now": now},
+    )
     connection.execute(
         sa.text(
             "UPDATE jobs SET status = 'failed', completed_at = :now, error_message = :reason, "
             "failed_files = total_files - processed_files WHERE status IN ('pending', 'processing')"
         ),
-        {"now": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), "reason": LOST},
+        {"now": now, "reason": LOST},
     )
 
 

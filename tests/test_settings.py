@@ -1,0 +1,160 @@
+"""Settings: from the environment, checked, and with names that say what was wrong."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from settings import Settings, default_max_concurrent
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("QUEUE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("data_dir", "/srv/pictures", Path("/srv/pictures")),
+        ("database_url", "postgresql://db/queue", "postgresql://db/queue"),
+        ("sqlite_synchronous", "NORMAL", "NORMAL"),
+        ("default_model", "u2netp", "u2netp"),
+        ("max_concurrent", "3", 3),
+        ("max_files_per_job", "7", 7),
+        ("max_upload_bytes", "1000", 1000),
+        ("max_request_bytes", "2000", 2000),
+        ("max_megapixels", "12.5", 12.5),
+        ("file_timeout_seconds", "5", 5.0),
+        ("model_load_timeout_seconds", "6", 6.0),
+        ("model_memory_bytes", "7", 7),
+        ("child_max_files", "8", 8),
+        ("max_attempts", "9", 9),
+        ("lease_seconds", "30", 30.0),
+        ("poll_seconds", "0.5", 0.5),
+        ("drain_seconds", "0", 0.0),
+        ("retention_days", "0.25", 0.25),
+        ("sweep_seconds", "60", 60.0),
+        ("cors_origins", "https://a.example", ("https://a.example",)),
+        ("log_level", "DEBUG", "DEBUG"),
+        ("log_format", "json", "json"),
+    ],
+)
+def test_each_setting_is_read_from_the_environment_with_the_prefix(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: object
+) -> None:
+    assert getattr(Settings(), name) != expected
+    monkeypatch.setenv(name.upper(), value)
+    assert getattr(Settings(), name) != expected
+    monkeypatch.setenv(f"QUEUE_{name.upper()}", value)
+    assert getattr(Settings(), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_concurrent", "0"),
+        ("max_concurrent", "257"),
+        ("max_concurrent", "many"),
+        ("max_concurrent", "1.5"),
+        ("max_files_per_job", "0"),
+        ("max_upload_bytes", "64MB"),
+        ("max_megapixels", "0"),
+        ("max_megapixels", "nan"),
+        ("file_timeout_seconds", "-1"),
+        ("file_timeout_seconds", "inf"),
+        ("max_attempts", "0"),
+        ("lease_seconds", "29"),
+        ("poll_seconds", "0"),
+        ("retention_days", "0"),
+        ("retention_days", "999999"),
+        ("sweep_seconds", "nan"),
+        ("sqlite_synchronous", "OFF"),
+        ("log_level", "loud"),
+        ("log_format", "xml"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"QUEUE_{name.upper()}", value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    (error,) = caught.value.errors()
+    assert error["loc"] == (name,)
+    assert name in str(caught.value)
+
+
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = Settings()
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"QUEUE_{name.upper()}", "")
+    assert Settings() == defaults
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(Settings(), "max_concurrent", 4)  # noqa: B010 - the type checker refuses the plain way
+
+
+def test_the_database_is_queue_db_in_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings()
+    assert settings.resolved_database_url == f"sqlite:///{tmp_path}/queue.db"
+    assert settings.blob_dir == tmp_path / "data"
+
+
+def test_what_the_contract_promises_is_the_default() -> None:
+    settings = Settings()
+    assert (settings.default_model, settings.retention_days, settings.cors_origins) == ("u2net", 7, ("*",))
+    assert settings.api_token is None
+
+
+def test_bytes_and_database_lie_under_the_data_directory(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "service")
+    assert settings.blob_dir == tmp_path / "service" / "data"
+    assert settings.resolved_database_url == f"sqlite:///{tmp_path}/service/queue.db"
+
+
+def test_another_database_can_be_named(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, database_url="postgresql://db/queue")
+    assert settings.resolved_database_url == "postgresql://db/queue"
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("*", ("*",)),
+        ("none", ()),
+        ("https://a.example, https://b.example ,", ("https://a.example", "https://b.example")),
+    ],
+)
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]) -> None:
+    monkeypatch.setenv("QUEUE_CORS_ORIGINS", value)
+    assert Settings().cors_origins == origins
+
+
+def test_the_token_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUEUE_API_TOKEN", "s3cret")
+    settings = Settings()
+    assert "s3cret" not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == "s3cret"
+
+
+def test_a_picture_gets_its_share_of_the_cores() -> None:
+    cores = os.cpu_count() or 1
+    assert Settings().max_concurrent == default_max_concurrent() == max(1, cores // 2)
+    assert Settings(max_concurrent=1).threads_per_child == cores
+    assert Settings(max_concurrent=256).threads_per_child == max(1, cores // 256)
+
+
+def test_megapixels_are_millions_of_pixels() -> None:
+    assert Settings(max_megapixels=0.5).max_pixels == 500_000
