@@ -15,6 +15,7 @@ FILES_FIELD = "images"
 # Large enough that a hop into a thread costs nothing beside the write itself.
 WRITE_BYTES = 512 * 1024
 MAX_FIELD_BYTES = 64 * 1024
+MAX_FIELDS = 20
 # Boundaries and part headers beside the files themselves.
 OVERHEAD_BYTES = 2**20
 
@@ -41,6 +42,7 @@ class Receiver:
         self._upload: Upload | None = None
         self._data = bytearray()
         self._field_bytes = 0
+        self._fields_seen = 0
         self._ended = False
         self._parser = MultipartParser(
             boundary,
@@ -92,6 +94,10 @@ class Receiver:
                 f"A file came in the field {self._part.name!r}. Files belong in the field {FILES_FIELD!r}, "
                 "which may be repeated."
             )
+        else:
+            self._fields_seen += 1
+            if self._fields_seen > MAX_FIELDS:
+                raise MalformedUpload(f"More than {MAX_FIELDS} form fields came beside the files.")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.name != FILES_FIELD:

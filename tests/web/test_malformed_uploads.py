@@ -49,6 +49,13 @@ def test_a_broken_body_is_refused(site: Site, body: bytes) -> None:
     assert_nothing_is_stored(site)
 
 
+def test_a_flood_of_empty_fields_is_refused(site: Site) -> None:
+    flood = b"".join(field(b"field%d" % number, b"") for number in range(1000))
+    told = problem(upload(site, flood + image() + END), 400, "malformed_upload")
+    assert "More than 20 form fields" in told["detail"]
+    assert_nothing_is_stored(site)
+
+
 @pytest.mark.parametrize(
     "content_type",
     [
