@@ -4,13 +4,19 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
+from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic import ValidationError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 import log_setup
 from database.engine import Database
@@ -23,9 +29,10 @@ from queue_manager import QueueManager
 from settings import Settings
 from storage.local import LocalStorage
 from submission import Limits
-from web import health_routes, problems, queue_routes
+from web import health_routes, problems, queue_routes, submit_routes
 from web.access import TokenGate
 from web.exposure import listens_beyond_loopback
+from web.head import HeadAsGet
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +46,12 @@ def open_queue(settings: Settings) -> QueueManager:
     database = Database(settings.resolved_database_url, settings.sqlite_synchronous)
     upgrade(database)
     limits = Limits(
-        settings.max_files_per_job, settings.max_upload_bytes, settings.max_request_bytes, settings.max_pixels
+        settings.max_files_per_job,
+        settings.max_upload_bytes,
+        settings.max_request_bytes,
+        settings.max_pixels,
+        settings.max_pending_files,
+        settings.disk_reserve_bytes,
     )
     return QueueManager(database, LocalStorage(settings.blob_dir), limits, settings.lease_seconds)
 
@@ -59,16 +71,33 @@ async def warn_when_open(settings: Settings, worker: JobWorker) -> None:
         logger.warning("anybody who reaches this machine may use the service: set QUEUE_API_TOKEN to lock it")
 
 
+def say_goodbye_first(app: FastAPI, seconds: float) -> None:
+    """On SIGTERM, show /ready false for so long before the web server hears of it and refuses connections."""
+    loop = asyncio.get_running_loop()
+    of_the_server = signal.getsignal(signal.SIGTERM)
+    if seconds == 0 or not callable(of_the_server):
+        return
+
+    def begin_to_stop(number: int, frame: FrameType | None) -> None:
+        app.state.stopping = True
+        loop.call_soon_threadsafe(loop.call_later, seconds, of_the_server, number, frame)
+
+    signal.signal(signal.SIGTERM, begin_to_stop)
+
+
 def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log_setup.configure(settings)
         queue = await asyncio.to_thread(open_queue, settings)
         have_temporary_folder(settings)
-        worker = init_worker(queue, settings=settings)
+        # Whoever waits for a reload is at the keyboard; what is in hand goes back into the queue.
+        drain = 0.0 if "--reload" in sys.argv else settings.drain_seconds
+        worker = init_worker(queue, settings=settings.model_copy(update={"drain_seconds": drain}))
         app.state.queue = queue
         app.state.worker = worker
         await worker.start()
+        say_goodbye_first(app, settings.pre_stop_seconds)
         warning = asyncio.create_task(warn_when_open(settings, worker))
         try:
             yield
@@ -80,27 +109,47 @@ def create_app(settings: Settings) -> FastAPI:
     catalog.find(settings.default_model)
     app = FastAPI(title="rembg microservice", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
     app.state.settings = settings
+    app.state.stopping = False
     app.state.weights = open_store(os.environ)
     problems.register(app)
+    app.include_router(submit_routes.router)
     app.include_router(queue_routes.router)
     app.include_router(health_routes.router)
     if settings.api_token is not None:
         app.add_middleware(TokenGate, token=settings.api_token.get_secret_value())
+    app.add_middleware(HeadAsGet)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["Location", "ETag", "Retry-After", "Content-Disposition"],
+        expose_headers=["Location", "ETag", "Retry-After", "Content-Disposition", "Idempotent-Replayed"],
     )
     return app
+
+
+def exit_when_taken(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        sys.exit(
+            f"Port {port} on {host} cannot be used: {error.strerror}. "
+            "If another program has it (on macOS often AirPlay), choose another one: PORT=5001 make run"
+        )
 
 
 def main() -> None:
     """`python app.py`: say where to go, then become the web server. HOST, PORT and DATA_DIR from the environment."""
     host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "5000"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        sys.exit(f"PORT is a number from 1 to 65535, not {port!r}.")
     if data_dir := os.environ.get("DATA_DIR"):
         os.environ["QUEUE_DATA_DIR"] = data_dir
+    app_or_exit()
+    exit_when_taken(host, int(port))
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     address = f"http://{shown}:{port}"
     option = "" if port == "5000" and shown == "127.0.0.1" else f" --url {address}"
@@ -109,13 +158,22 @@ def main() -> None:
         f"  {os.path.relpath(sys.executable)} queue_example.py{option} submit docs/samples/cat.jpg --wait --out out",
         flush=True,
     )
+    # For the server, and for the fork server of the children, wherever this was started.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
     os.execv(sys.executable, [sys.executable, "-m", "uvicorn", "app:app", "--host", host, "--port", port])
 
 
 def app_or_exit() -> FastAPI:
     """A wrong setting ends the start with a sentence, not with a traceback."""
     try:
-        return create_app(Settings())
+        settings = Settings()
+        settings.blob_dir.mkdir(parents=True, exist_ok=True)
+        make_url(settings.resolved_database_url).get_dialect()
+        return create_app(settings)
+    except OSError as error:
+        sys.exit(f"The service cannot start: its data directory cannot be made or used ({error}).")
+    except (ArgumentError, NoSuchModuleError) as error:
+        sys.exit(f"The service cannot start, because of QUEUE_DATABASE_URL. {error}.")
     except ValidationError as error:
         faults = "; ".join(f"QUEUE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
         sys.exit(f"The service cannot start with these settings. {faults}.")

@@ -7,8 +7,11 @@ ServiceError
 │   ├── RequestTooLarge
 │   ├── MalformedUpload
 │   ├── InvalidFiles             carries one RejectedFile for every bad file
+│   ├── KeyReused                an idempotency key came with another payload than before
 │   ├── UnknownModel
 │   └── ModelNotUsable           known, but not on this service (remote, or a custom file is missing)
+├── QueueFull                    more files wait than may
+├── SubmitInProgress             another request with this idempotency key is still being stored
 ├── JobNotFound
 ├── ResultNotFound               no such position in the job
 ├── JobExpired                   was here, went with retention
@@ -17,15 +20,16 @@ ServiceError
 ├── IllegalTransition            a job's state does not allow this
 ├── LeaseLost                    somebody else owns the file now
 ├── PictureError                 permanent trouble with one picture; its `code` is stable
+├── ModelLoadFailed              the model's files are here, and cannot be loaded
 ├── ProcessingError              transient trouble while working on one picture
 │   ├── ChildDied
-│   ├── FileTimeout
-│   └── ModelLoadFailed
+│   └── FileTimeout
 ├── WeightsError
 │   ├── WeightsUnavailable       no source could deliver them
 │   └── WeightsCorrupt           bytes do not match the catalog
 ├── StorageError
-│   └── BlobMissing
+│   ├── BlobMissing
+│   └── StorageFull
 ├── DatabaseError
 │   └── DatabaseTooNew
 ├── WorkerUnavailable
@@ -41,6 +45,8 @@ class ServiceError(Exception):
     """Base of all; `code` is stable for programs, the message is a sentence for people."""
 
     code = "service_error"
+    # Seconds after which trying again makes sense; None when it does not.
+    retry_after: float | None = None
 
     @property
     def detail(self) -> str:
@@ -97,12 +103,30 @@ class InvalidFiles(InvalidRequest):
         return {"rejected": [file.as_dict() for file in self.rejected]}
 
 
+class KeyReused(InvalidRequest):
+    code = "idempotency_key_reused"
+
+
 class UnknownModel(InvalidRequest):
     code = "unknown_model"
 
 
 class ModelNotUsable(InvalidRequest):
     code = "model_not_usable"
+
+
+class QueueFull(ServiceError):
+    code = "queue_full"
+
+    def __init__(self, pending: int, most: int, retry_after: float | None = None) -> None:
+        # Ten seconds while nobody knows how fast the queue drains.
+        self.retry_after = retry_after or 10.0
+        super().__init__(f"The queue is full: {pending} files wait, and {most} may.")
+
+
+class SubmitInProgress(ServiceError):
+    code = "submit_in_progress"
+    retry_after = 2.0
 
 
 class JobNotFound(ServiceError):
@@ -159,7 +183,7 @@ class FileTimeout(ProcessingError):
     code = "timeout"
 
 
-class ModelLoadFailed(ProcessingError):
+class ModelLoadFailed(ServiceError):
     code = "model_load_failed"
 
 
@@ -188,14 +212,21 @@ class WeightsCorrupt(WeightsError):
 
 class StorageError(ServiceError):
     code = "storage_error"
+    retry_after = 2.0
 
 
 class BlobMissing(StorageError):
     code = "blob_missing"
 
 
+class StorageFull(StorageError):
+    code = "storage_full"
+    retry_after = 60.0
+
+
 class DatabaseError(ServiceError):
     code = "database_error"
+    retry_after = 2.0
 
 
 class DatabaseTooNew(DatabaseError):
@@ -204,6 +235,7 @@ class DatabaseTooNew(DatabaseError):
 
 class WorkerUnavailable(ServiceError):
     code = "worker_unavailable"
+    retry_after = 2.0
 
 
 class Unauthorized(ServiceError):

@@ -12,7 +12,8 @@ bind = f"0.0.0.0:{os.environ.get('PORT') or 5000}"
 worker_class = "uvicorn.workers.UvicornWorker"
 
 # A stopping process first finishes the pictures in hand: only after that, and some time to say goodbye, is it killed.
-graceful_timeout = math.ceil(Settings().drain_seconds) + 10
+settings = Settings()
+graceful_timeout = math.ceil(settings.pre_stop_seconds + settings.drain_seconds) + 10
 # A draining process gives no sign of life, and on a reload gunicorn kills the silent ones.
 timeout = max(60, graceful_timeout)
 

@@ -140,7 +140,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
     if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
         raise PictureError("broken_header", f"The file says it is {width} × {height} pixels, which no picture is.")
     if width * height > max_pixels:
-        raise _too_many_pixels(f"{width * height / 1e6:,.1f} megapixels ({width} × {height})", max_pixels)
+        raise _too_many_pixels(f"{width * height / 1e6:,.2f} megapixels ({width} × {height})", max_pixels)
 
 
 def _too_many_pixels(what: str, max_pixels: int) -> PictureError:

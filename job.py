@@ -20,11 +20,29 @@ class JobStatus(StrEnum):
         return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
+class Priority(StrEnum):
+    """Which files go first; inside one priority, first in is first out."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        """As the database keeps it: the less, the sooner."""
+        return {Priority.HIGH: -1, Priority.NORMAL: 0, Priority.LOW: 1}[self]
+
+    @classmethod
+    def of_rank(cls, rank: int) -> "Priority":
+        return next(priority for priority in cls if priority.rank == rank)
+
+
 # docs/state_machine.md draws these tables; tests/test_job.py holds the two against each other.
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED}),
     JobStatus.PROCESSING: frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}),
-    JobStatus.COMPLETED: frozenset(),
+    # Only by an explicit retry, and only a job with failed files.
+    JobStatus.COMPLETED: frozenset({JobStatus.PENDING}),
     JobStatus.FAILED: frozenset({JobStatus.PENDING}),
     JobStatus.CANCELLED: frozenset(),
 }
@@ -32,6 +50,7 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 # A file goes back to pending when its worker died, was stopped, or the trouble may pass.
 FILE_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     **TRANSITIONS,
+    JobStatus.COMPLETED: frozenset(),
     JobStatus.PROCESSING: TRANSITIONS[JobStatus.PROCESSING] | {JobStatus.PENDING},
 }
 
@@ -57,6 +76,7 @@ class JobFile:
     operation: str
     model: str
     params: Mapping[str, object]
+    priority: Priority
     attempts: int
     input_key: str
     input_bytes: int
@@ -97,6 +117,7 @@ class Job:
     failed_files: int
     operation: str
     model: str
+    priority: Priority
     error_message: str | None
     results: tuple[Mapping[str, object], ...] | None
     metadata: Mapping[str, object]
@@ -116,6 +137,7 @@ class Job:
             "processed_files": self.processed_files,
             "failed_files": self.failed_files,
             "model": self.model,
+            "priority": self.priority.value,
             "error_message": self.error_message,
             "results": None if self.results is None else list(self.results),
             "metadata": dict(self.metadata),

@@ -5,12 +5,10 @@ import contextlib
 import logging
 import os
 import random
-import socket
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +21,7 @@ from errors import (
     ProcessingError,
     ServiceError,
     StorageError,
+    StorageFull,
     WeightsError,
     WorkerUnavailable,
 )
@@ -35,12 +34,16 @@ from operations.pool import ChildPool
 from queue_manager import QueueManager
 from retry_policy import delay_seconds
 from settings import Settings
+from worker_report import WorkerReport
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 RESTART_SECONDS = 1.0
+# How often to look whether a child with the default model has to be made, without and after trouble.
+WARM_UP_SECONDS = 1.0
+TROUBLE_SECONDS = 15.0
 # Extra threads beside one for each file: claim, heartbeat, sweep, downloads.
 SPARE_THREADS = 8
 
@@ -59,8 +62,7 @@ class JobWorker:
         self._queue = queue_manager
         self._settings = settings
         self._pool = pool
-        self._machine = socket.gethostname()
-        self._id = f"{self._machine}/{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._report = WorkerReport(self.max_concurrent)
         settings.blob_dir.mkdir(parents=True, exist_ok=True)
         self._machine_lock = FileLock(settings.blob_dir / "worker.lock", thread_local=False)
         self._threads = ThreadPoolExecutor(self.max_concurrent + SPARE_THREADS, thread_name_prefix="worker")
@@ -68,12 +70,9 @@ class JobWorker:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._active: dict[asyncio.Task[None], Lease] = {}
-        self._direct = 0
+        self._direct: set[asyncio.Task[bytes]] = set()
         self._downloads = ModelDownloads(weights, self._threads, self._wake_from_thread)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._trouble: str | None = None
-        self._started_at = ""
-        self._reported: tuple[float, WorkerState] | None = None
         self._main: asyncio.Task[None] | None = None
 
     # --- life -----------------------------------------------------------------------------------------------
@@ -125,15 +124,15 @@ class JobWorker:
             try:
                 await self._serve()
             except Exception:
+                self._report.restarts += 1
                 logger.exception("the worker failed and starts again")
                 await self._pause(RESTART_SECONDS)
 
     async def _serve(self) -> None:
         """Take over what a dead worker left, then claim and work until told to stop."""
-        self._started_at = timestamp(self._queue.clock())
-        self._reported = None
+        self._report.start_anew(timestamp(self._queue.clock()))
         await self._thread(self._queue.take_over, self._state())
-        logger.info("worker %s runs %d pictures at once", self._id, self.max_concurrent)
+        logger.info("worker %s runs; pictures at once: %d", self._report.worker_id, self.max_concurrent)
         side_tasks = [
             asyncio.create_task(self._warm_up(), name="warm-up"),
             asyncio.create_task(self._keep_leases(), name="heartbeat"),
@@ -147,8 +146,8 @@ class JobWorker:
                 task.cancel()
             await asyncio.gather(*side_tasks, return_exceptions=True)
         self._downloads.stop()
-        await self._thread(self._queue.forget_worker, self._id)
-        logger.info("worker %s stopped", self._id)
+        await self._thread(self._queue.forget_worker, self._report.worker_id)
+        logger.info("worker %s stopped", self._report.worker_id)
 
     async def _thread(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
@@ -164,10 +163,12 @@ class JobWorker:
     async def _claim_until_stopped(self) -> None:
         while not self._stopping.is_set():
             leases: list[Lease] = []
-            free = self.max_concurrent - len(self._active) - self._direct
+            free = self.max_concurrent - len(self._active) - len(self._direct)
             if free > 0:
                 try:
-                    leases = await self._thread(self._queue.claim, self._id, free, frozenset(self._downloads.running()))
+                    leases = await self._thread(
+                        self._queue.claim, self._report.worker_id, free, frozenset(self._downloads.running())
+                    )
                 except ServiceError as error:
                     logger.error("cannot claim: %s", error)
             for lease in leases:
@@ -186,17 +187,18 @@ class JobWorker:
 
     async def _drain(self) -> None:
         """Let running files end; then stop the children and give their files back."""
-        if self._active:
-            logger.info("stopping: waiting up to %g s for %d files", self._settings.drain_seconds, len(self._active))
-            await asyncio.wait(list(self._active), timeout=self._settings.drain_seconds)
+        if self._active or self._direct:
+            count = len(self._active) + len(self._direct)
+            logger.info("stopping: waiting up to %g s for %d files", self._settings.drain_seconds, count)
+            await asyncio.wait([*self._active, *self._direct], timeout=self._settings.drain_seconds)
+        for direct in self._direct:
+            direct.cancel()
         left = list(self._active.items())
-        if not left:
-            return
         await self._thread(self._queue.release, [lease for _, lease in left])
         for _, lease in left:
             self._pool.kill(lease.name)
             logger.warning("job %s file %d: given back unfinished", lease.file.job_id, lease.file.position)
-        await asyncio.gather(*(task for task, _ in left), return_exceptions=True)
+        await asyncio.gather(*(task for task, _ in left), *self._direct, return_exceptions=True)
 
     # --- one file -------------------------------------------------------------------------------------------
 
@@ -210,6 +212,7 @@ class JobWorker:
             if outcome is None:
                 return
             await self._thread(self._queue.complete, lease, outcome)
+            self._report.file_took(time.monotonic() - begin)
             logger.info(
                 "job %s file %d (%s): completed in %.2f s", file.job_id, file.position, file.filename, outcome.seconds
             )
@@ -217,6 +220,9 @@ class JobWorker:
             logger.warning("job %s file %d: the lease is lost, its result is dropped", file.job_id, file.position)
         except (PictureError, WeightsError, ModelLoadFailed) as error:
             await self._fail(lease, error, begin)
+        except StorageFull:
+            logger.warning("job %s file %d: no room for its result, given back", file.job_id, file.position)
+            await self._thread(self._queue.release, [lease])
         except (ProcessingError, StorageError) as error:
             await self._retry_or_fail(lease, error, begin)
         except Exception:
@@ -231,7 +237,7 @@ class JobWorker:
         if weights is None:
             await self._thread(self._queue.release, [lease])
             return None
-        task = Task(file.operation, file.params, file.input_key, lease.output_key, self._settings.max_pixels)
+        task = Task(file.operation, file.params, file.input_key, lease.output_key)
         return await self._thread(
             self._pool.run, lease.name, model.name, weights, task, self._settings.file_timeout_seconds
         )
@@ -271,21 +277,30 @@ class JobWorker:
         """
         if self.status != "running":
             raise WorkerUnavailable(f"The worker of this process is {self.status}: submit a job instead.")
-        wanted = catalog.find(model)
+        work = asyncio.create_task(self._process_bytes(data, catalog.find(model)))
+        self._direct.add(work)
+        work.add_done_callback(self._direct.discard)
+        return await work
+
+    async def _process_bytes(self, data: bytes, model: catalog.Model) -> bytes:
         name = f"direct-{uuid.uuid4().hex}"
         input_key, output_key = f"direct/{name}/input", f"direct/{name}/output"
-        task = Task("remove_background", {"model": wanted.name}, input_key, output_key, self._settings.max_pixels)
-        self._direct += 1
+        task = Task("remove_background", {"model": model.name}, input_key, output_key)
+        weights = await self._downloaded(model)
         try:
             async with self._slots:
-                weights = await self._downloaded(wanted)
                 await self._thread(self._queue.storage.put, input_key, data)
-                await self._thread(
-                    self._pool.run, name, wanted.name, weights, task, self._settings.file_timeout_seconds
-                )
+                seconds = self._settings.file_timeout_seconds
+                running = asyncio.ensure_future(self._thread(self._pool.run, name, model.name, weights, task, seconds))
+                try:
+                    await asyncio.shield(running)
+                except asyncio.CancelledError:
+                    # The slot is free only when the child has stopped.
+                    self._pool.kill(name)
+                    await asyncio.gather(running, return_exceptions=True)
+                    raise
                 return await self._thread(self._queue.storage.get, output_key)
         finally:
-            self._direct -= 1
             self._wake.set()
             for key in (input_key, output_key):
                 await self._thread(self._queue.storage.delete, key)
@@ -301,40 +316,31 @@ class JobWorker:
             await asyncio.wrap_future(self._downloads.start(model))
 
     async def _warm_up(self) -> None:
-        """Load the default model, so that the first picture does not wait for it."""
+        """Have the default model loaded before the first picture comes; again whenever no child is left."""
         model = catalog.find(self._settings.default_model)
-        try:
-            await self._thread(self._pool.warm, model.name, await self._downloaded(model))
-            self._trouble = None
-        except ServiceError as error:
-            self._trouble = error.detail
-            logger.error("the default model %s cannot be used: %s", model.name, error)
-        except Exception:
-            self._trouble = f"The default model {model.name} cannot be used; the log says why."
-            logger.exception("the default model %s cannot be used", model.name)
+        while True:
+            if not self._pool.warm_models() and not self._active and not self._direct:
+                try:
+                    await self._thread(self._pool.warm, model.name, await self._downloaded(model))
+                    self._report.ready, self._report.trouble = True, None
+                except ServiceError as error:
+                    self._report.ready, self._report.trouble = False, error.detail
+                    logger.error("the default model %s cannot be used: %s", model.name, error)
+                except Exception:
+                    self._report.ready = False
+                    self._report.trouble = f"The default model {model.name} cannot be used; the log says why."
+                    logger.exception("the default model %s cannot be used", model.name)
+            await asyncio.sleep(WARM_UP_SECONDS if self._report.ready else TROUBLE_SECONDS)
 
     # --- heartbeat ------------------------------------------------------------------------------------------
 
     def _state(self) -> WorkerState:
-        default = catalog.find(self._settings.default_model).name
-        warm = self._pool.warm_models()
-        return WorkerState(
-            id=self._id,
-            machine=self._machine,
-            pid=os.getpid(),
-            started_at=self._started_at,
-            heartbeat_at=timestamp(self._queue.clock()),
-            status=self.status,
-            active_files=len(self._active) + self._direct,
-            max_concurrent=self.max_concurrent,
-            state={
-                "warm_models": warm,
-                "ready": default in warm,
-                "trouble": self._trouble,
-                "downloads": {
-                    name: {"done": done, "total": total} for name, (done, total) in self._downloads.running().items()
-                },
-            },
+        return self._report.state(
+            timestamp(self._queue.clock()),
+            self.status,
+            len(self._active) + len(self._direct),
+            self._pool.warm_models(),
+            self._downloads.running(),
         )
 
     async def _keep_leases(self) -> None:
@@ -342,10 +348,10 @@ class JobWorker:
         while True:
             leases = list(self._active.values())
             try:
-                if self._report_due():
-                    state = self._state()
+                state = self._state()
+                if self._report.due(state, self._settings.lease_seconds / 4):
                     held = await self._thread(self._queue.heartbeat, state, leases)
-                    self._reported = (time.monotonic(), state)
+                    self._report.told(state)
                     await self._thread(self._queue.expire_leases)
                 else:
                     held = await self._thread(self._queue.held, leases) if leases else set()
@@ -355,13 +361,6 @@ class JobWorker:
             except Exception:
                 logger.exception("no heartbeat")
             await asyncio.sleep(self._settings.poll_seconds)
-
-    def _report_due(self) -> bool:
-        if self._reported is None:
-            return True
-        when, before = self._reported
-        changed = replace(self._state(), heartbeat_at=before.heartbeat_at, active_files=before.active_files) != before
-        return changed or time.monotonic() - when > self._settings.lease_seconds / 4
 
     async def _sweep(self) -> None:
         """Retention and leftovers, now and then."""
@@ -387,6 +386,8 @@ def init_worker(
         memory_bytes=settings.model_memory_bytes or half_of_memory(),
         child_max_files=settings.child_max_files,
         load_timeout_seconds=settings.model_load_timeout_seconds,
+        max_pixels=settings.max_pixels,
+        max_idle=settings.max_concurrent,
     )
     return JobWorker(queue_manager, settings, pool, open_store(os.environ))
 

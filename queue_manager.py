@@ -3,13 +3,15 @@
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import retention
 from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore, Page
+from database.key_store import KeyStore, KnownKey, Reservation
 from database.worker_store import WorkerStore
 from errors import (
     IllegalTransition,
@@ -17,35 +19,22 @@ from errors import (
     JobExpired,
     JobNotFinished,
     JobNotFound,
+    KeyReused,
     LeaseLost,
     NoFiles,
+    QueueFull,
     ResultNotFound,
     ResultUnavailable,
-    StorageError,
 )
-from job import Job, JobFile, JobStatus, Lease, Outcome, WorkerState, utc_now
+from job import Job, JobFile, JobStatus, Lease, Outcome, Priority, WorkerState, utc_now
 from models import catalog
 from storage.base import Storage
-from submission import Limits, Submission
+from submission import Limits, Queued, Submission
+from worker_report import reason_not_ready, seconds_for
 
 __all__ = ["JobStatus", "QueueManager"]
 
 logger = logging.getLogger(__name__)
-
-COPY_BYTES = 2**20
-EXPIRE_BATCH = 50
-# An upload may take hours on a slow line; only bytes older than this can be left over from a crash.
-ORPHAN_AGE = timedelta(hours=24)
-EXPIRED_MEMORY = timedelta(days=90)
-
-
-@dataclass(frozen=True)
-class Queued:
-    """A job that was just accepted; `position` counts from 1 in files and is that of its first."""
-
-    job: Job
-    position: int
-    submission: Submission
 
 
 class QueueManager:
@@ -66,13 +55,35 @@ class QueueManager:
         self.clock = clock
         self._jobs = JobStore(database)
         self._files = FileStore(database)
+        self._keys = KeyStore(database)
         self._workers = WorkerStore(database)
         self._listeners: list[Callable[[], None]] = []
 
     # --- submit ---------------------------------------------------------------------------------------------
 
-    def begin_submission(self) -> Submission:
-        return Submission(self.storage, self.limits, str(uuid.uuid4()))
+    def begin_submission(self, expected_bytes: int = 0, known: bool = False) -> Submission:
+        """Raises QueueFull, unless its job is `known` already, and StorageFull: nobody should upload for nothing."""
+        pending = self._jobs.counts().get("files.pending", 0)
+        if pending >= self.limits.max_pending_files and not known:
+            raise QueueFull(pending, self.limits.max_pending_files, self.seconds_for(1))
+        submission = Submission(self.storage, self.limits, str(uuid.uuid4()))
+        submission.check_disk(min(expected_bytes, self.limits.max_request_bytes))
+        return submission
+
+    def reserve_key(self, key: str) -> Reservation | KnownKey:
+        """Take an idempotency key before its files arrive. Raises SubmitInProgress."""
+        known = self._keys.reserve(self.clock(), key, uuid.uuid4().hex)
+        if isinstance(known, KnownKey) and self._jobs.get(known.job_id) is None:
+            # Its job went with retention: the key starts anew.
+            self._keys.drop(known)
+            return self._keys.reserve(self.clock(), key, uuid.uuid4().hex)
+        return known
+
+    def renew_key(self, reservation: Reservation) -> None:
+        self._keys.renew(self.clock(), reservation)
+
+    def release_key(self, reservation: Reservation) -> None:
+        self._keys.release(reservation)
 
     def submit(
         self,
@@ -82,36 +93,60 @@ class QueueManager:
         operation: str = "remove_background",
         params: Mapping[str, object] | None = None,
         metadata: Mapping[str, object] | None = None,
+        priority: Priority = Priority.NORMAL,
         skip_invalid: bool = False,
+        key: Reservation | KnownKey | None = None,
     ) -> Queued:
-        """Queue what has arrived. Raises NoFiles and InvalidFiles, and then nothing is stored."""
+        """Queue what has arrived. Raises NoFiles, InvalidFiles, QueueFull and KeyReused, and then nothing is stored."""
+        params = params if params is not None else {"model": model}
         try:
             if submission.rejected and not (skip_invalid and submission.accepted):
                 raise InvalidFiles(submission.rejected)
             if not submission.accepted:
                 raise NoFiles("No picture came with the request. Send at least one file in the field 'images'.")
-            ahead = self._jobs.insert(
+            fingerprint = submission.fingerprint({"operation": operation, "priority": priority, **params})
+            if isinstance(key, KnownKey):
+                return self._replay(submission, key, fingerprint)
+            file_seconds = self.seconds_for(1)
+            job, ahead = self._jobs.insert(
                 self.clock(),
                 submission.job_id,
                 operation,
                 model,
-                params if params is not None else {"model": model},
+                params,
                 metadata or {},
+                priority,
                 submission.accepted,
+                self.limits.max_pending_files,
+                None if key is None else replace(key, fingerprint=fingerprint),
             )
         except Exception:
             submission.discard()
             raise
-        logger.info("job %s queued: %d files, model %s", submission.job_id, len(submission.accepted), model)
+        logger.info("job %s queued: files %d, model %s", submission.job_id, len(submission.accepted), model)
         for listener in self._listeners:
             listener()
-        return Queued(self.job(submission.job_id), ahead + 1, submission)
+        wait = None if file_seconds is None else file_seconds * (ahead + 1)
+        return Queued(job, ahead + 1, wait, submission.rejected, replayed=False)
+
+    def _replay(self, submission: Submission, key: KnownKey, fingerprint: str) -> Queued:
+        if fingerprint != key.fingerprint:
+            raise KeyReused(
+                f"The Idempotency-Key was used for job {key.job_id} with other pictures or parameters. "
+                "Take a new key for a new job."
+            )
+        submission.discard()
+        job = self.job(key.job_id)
+        position = self.position(job)
+        wait = None if position is None else self.seconds_for(position)
+        return Queued(job, position, wait, submission.rejected, replayed=True)
 
     def create_job(
         self,
-        files: Iterable[Path | str | tuple[str, bytes]],
+        files: Path | str | Iterable[Path | str | tuple[str, bytes]],
         model: str = "u2net",
         metadata: Mapping[str, object] | None = None,
+        priority: Priority = Priority.NORMAL,
         skip_invalid: bool = False,
     ) -> str:
         """Queue pictures given as paths or as (name, bytes); return the job's id.
@@ -121,20 +156,13 @@ class QueueManager:
         model_name = catalog.find(model).name
         submission = self.begin_submission()
         try:
-            for item in files:
-                if isinstance(item, tuple):
-                    upload = submission.add(item[0])
-                    upload.write(item[1])
-                else:
-                    upload = submission.add(Path(item).name)
-                    with Path(item).open("rb") as source:
-                        while chunk := source.read(COPY_BYTES):
-                            upload.write(chunk)
-                upload.finish()
+            submission.take([files] if isinstance(files, str | Path) else files)
         except Exception:
             submission.discard()
             raise
-        return self.submit(submission, model=model_name, metadata=metadata, skip_invalid=skip_invalid).job.id
+        return self.submit(
+            submission, model=model_name, metadata=metadata, priority=priority, skip_invalid=skip_invalid
+        ).job.id
 
     def on_submit(self, listener: Callable[[], None]) -> None:
         """Call `listener`, from any thread, whenever this process has queued something."""
@@ -184,6 +212,14 @@ class QueueManager:
         ahead = self._jobs.pending_before(job.id)
         return None if ahead is None else ahead + 1
 
+    def seconds_for(self, files: int) -> float | None:
+        """How long the workers need for so many files; None when unknown."""
+        return seconds_for(files, self.workers())
+
+    def next_attempt(self, job: Job) -> tuple[int, str] | None:
+        """Failed attempts of the file that is tried again next, and when; None when none waits for that."""
+        return None if job.status.ended else self._jobs.next_attempt(job.id)
+
     def result(self, job_id: str, index: int) -> JobFile:
         """The file whose result can be read now. Raises what says why not."""
         job = self.job(job_id)
@@ -230,14 +266,14 @@ class QueueManager:
             logger.info("job %s cancelled (was %s)", job_id, before)
             for file in self._jobs.files(job_id):
                 if file.status is JobStatus.CANCELLED:
-                    self._delete_bytes(file.input_key)
+                    retention.delete_bytes(self.storage, file.input_key)
         return self.job(job_id)
 
     def update_job_status(self, job_id: str, status: JobStatus | str, **notes: object) -> None:
         """Re-queue a failed job (PENDING) or cancel a pending one; other keywords are noted on the job."""
         wanted = JobStatus(status)
         job = self.job(job_id)
-        if wanted is JobStatus.PENDING and job.status is JobStatus.FAILED:
+        if wanted is JobStatus.PENDING and job.status in (JobStatus.FAILED, JobStatus.COMPLETED):
             self.retry_job(job_id)
         elif wanted is JobStatus.CANCELLED:
             self.cancel_job(job_id)
@@ -247,15 +283,18 @@ class QueueManager:
             self._jobs.annotate(job_id, notes)
 
     def retry_job(self, job_id: str) -> Job:
-        """Queue the failed files of a failed job again. Raises IllegalTransition."""
+        """Queue the failed files of an ended job again; the others keep their results. Raises IllegalTransition."""
         before, again = self._jobs.retry(self.clock(), job_id)
         if before is None:
             raise self._gone(job_id)
-        if before is not JobStatus.FAILED:
-            raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}, not failed.")
+        if before not in (JobStatus.FAILED, JobStatus.COMPLETED):
+            raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}.")
         if again == 0:
-            raise IllegalTransition(f"Job {job_id} cannot be retried: its pictures were not kept.")
-        logger.info("job %s: %d files queued again", job_id, again)
+            reason = (
+                "and none of its files failed" if before is JobStatus.COMPLETED else "but its pictures were not kept"
+            )
+            raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}, {reason}.")
+        logger.info("job %s: files queued again: %d", job_id, again)
         for listener in self._listeners:
             listener()
         return self.job(job_id)
@@ -273,13 +312,16 @@ class QueueManager:
     # --- for workers ----------------------------------------------------------------------------------------
 
     def claim(self, worker_id: str, limit: int, excluded_models: Iterable[str] = ()) -> list[Lease]:
-        """Take files in queue order; nothing while the queue is paused."""
-        now = self.clock()
-        if self.is_paused() or not self._files.any_available(now):
+        """Take files in queue order; nothing while the queue is paused, or while there is no room for results."""
+        now, excluded = self.clock(), frozenset(excluded_models)
+        if self.is_paused() or self.disk_is_low() or not self._files.any_available(now, excluded):
             return []
         token = uuid.uuid4().hex
-        claimed = self._files.claim(now, limit, worker_id, token, self.lease_seconds, frozenset(excluded_models))
+        claimed = self._files.claim(now, limit, worker_id, token, self.lease_seconds, excluded)
         return [Lease(file, token) for file in claimed]
+
+    def disk_is_low(self) -> bool:
+        return self.storage.free_bytes() < self.limits.disk_reserve_bytes
 
     def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> set[int]:
         """Report the worker alive and extend its leases; return the file ids that it still holds."""
@@ -290,11 +332,13 @@ class QueueManager:
         return self._files.held([lease.key for lease in leases])
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
-        """Publish a result that is in storage. Raises LeaseLost, and then its bytes are gone."""
+        """Publish a result that is in storage. Raises LeaseLost; bytes that were not published are gone then."""
         try:
             self._files.complete(self.clock(), lease.file.id, lease.token, outcome)
         except LeaseLost:
-            self._delete_bytes(outcome.output_key)
+            # This very attempt may have published them before.
+            if outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
+                retention.delete_bytes(self.storage, outcome.output_key)
             raise
 
     def fail(self, lease: Lease, code: str, message: str, seconds: float | None = None) -> None:
@@ -325,16 +369,15 @@ class QueueManager:
         return [worker for worker in self._workers.all() if datetime.fromisoformat(worker.heartbeat_at) > late]
 
     def not_ready_because(self) -> str | None:
-        """None when a picture submitted now can be processed; otherwise the reason."""
-        workers = self.workers()
-        if not workers:
-            return "No worker is running yet."
-        if any(worker.state.get("ready") for worker in workers):
-            return None
-        return next(
-            (str(worker.state["trouble"]) for worker in workers if worker.state.get("trouble")),
-            "The default model is being loaded.",
-        )
+        """None when pictures can be taken and processed, if only after a pause; otherwise the reason.
+
+        Raises DatabaseError when the database cannot be written to.
+        """
+        # A change of nothing: SQLite begins a transaction even where it can only read.
+        self._workers.remove("")
+        if self.disk_is_low():
+            return "The disk is nearly full."
+        return reason_not_ready(self.workers())
 
     def forget_worker(self, worker_id: str) -> None:
         self._workers.remove(worker_id)
@@ -343,40 +386,9 @@ class QueueManager:
 
     def cleanup_old_jobs(self, days: float = 7) -> int:
         """Delete jobs that ended more than `days` ago, with their uploads and results; how many."""
-        now = self.clock()
-        total = 0
-        while True:
-            count, keys = self._jobs.expire(now, now - timedelta(days=days), EXPIRE_BATCH)
-            for key in keys:
-                self._delete_bytes(key)
-            total += count
-            if count == 0:
-                break
-        while self._jobs.forget_expired(now - EXPIRED_MEMORY, 1000):
-            pass
-        if total:
-            logger.info("%d jobs older than %g days deleted", total, days)
-        return total
+        self._workers.forget_silent(self.clock() - retention.SILENT_WORKER)
+        return retention.delete_old_jobs(self.clock(), days, self._jobs, self._keys, self.storage)
 
-    def sweep_orphans(self, older_than: timedelta = ORPHAN_AGE) -> int:
+    def sweep_orphans(self, older_than: timedelta = retention.ORPHAN_AGE) -> int:
         """Delete bytes that no row refers to, left over from crashes; how many blobs."""
-        deleted = 0
-        job_id, used = "", frozenset[str]()
-        for key in self.storage.keys(self.clock() - older_than):
-            if key.count("/") != 2:  # the worker's lock, the fork server's socket
-                continue
-            owner = key.split("/")[1]
-            if owner != job_id:
-                job_id, used = owner, frozenset(self._jobs.used_keys(owner))
-            if key not in used:
-                self._delete_bytes(key)
-                deleted += 1
-        if deleted:
-            logger.warning("%d orphan blobs deleted", deleted)
-        return deleted
-
-    def _delete_bytes(self, key: str) -> None:
-        try:
-            self.storage.delete(key)
-        except StorageError as error:
-            logger.warning("blob %s is left for the sweep: %s", key, error)
+        return retention.delete_orphans(self.clock(), older_than, self._jobs, self.storage)

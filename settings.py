@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL
 
 
 def default_max_concurrent() -> int:
@@ -32,6 +33,10 @@ class Settings(BaseSettings):
     max_files_per_job: int = Field(500, ge=1, description="Files in one submit.")
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Bytes of one file.")
     max_request_bytes: int = Field(4 * 2**30, ge=1, description="Bytes of one submit, all files together.")
+    max_pending_files: int = Field(100_000, ge=1, description="Files that may wait; beyond it a submit gets 429.")
+    disk_reserve_bytes: int = Field(
+        2**30, ge=0, description="Free disk below which submits get 507 and the worker pauses."
+    )
     max_megapixels: float = Field(50.0, gt=0, description="Width times height of one picture, in millions.")
     file_timeout_seconds: float = Field(60.0, gt=0, description="Time for one picture, once its model is loaded.")
     model_load_timeout_seconds: float = Field(300.0, gt=0, description="Time for a child process to load a model.")
@@ -43,6 +48,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(60.0, ge=30, description="A worker silent for this long loses its files.")
     poll_seconds: float = Field(0.25, gt=0, description="How often the worker looks for files of other processes.")
     drain_seconds: float = Field(25.0, ge=0, description="Time to finish what is in hand when the service stops.")
+    pre_stop_seconds: float = Field(
+        0.0, ge=0, description="On SIGTERM, time in which /ready says no while requests are still answered."
+    )
     retention_days: float = Field(
         7.0, gt=0, le=36_500, description="Jobs, uploads and results older than this are deleted."
     )
@@ -61,9 +69,17 @@ class Settings(BaseSettings):
             return value
         return tuple(origin.strip() for origin in value.split(",") if origin.strip() not in ("", "none"))
 
+    @field_validator("api_token")
+    @classmethod
+    def _ascii_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().isascii():
+            raise ValueError("only ASCII characters can be sent in a header by every client")
+        return value
+
     @property
     def resolved_database_url(self) -> str:
-        return self.database_url or f"sqlite:///{(self.data_dir / 'queue.db').absolute()}"
+        path = (self.data_dir / "queue.db").absolute()
+        return self.database_url or URL.create("sqlite", database=str(path)).render_as_string()
 
     @property
     def blob_dir(self) -> Path:

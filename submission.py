@@ -1,16 +1,22 @@
 """A submit on its way in: files stream to storage and are checked; nothing is queued until all of it is safe."""
 
 import hashlib
+import json
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from errors import PictureError, RejectedFile, RequestTooLarge, StorageError, TooManyFiles
+from errors import PictureError, RejectedFile, RequestTooLarge, StorageError, StorageFull, TooManyFiles
 from image_header import inspect
-from job import NewFile
+from job import Job, NewFile
 from storage.base import BlobWriter, Storage
 
 MAX_FILENAME_CHARACTERS = 200
+COPY_BYTES = 2**20
+# How much may arrive between two looks at the free disk.
+DISK_CHECK_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Limits:
     max_upload_bytes: int
     max_request_bytes: int
     max_pixels: int
+    max_pending_files: int
+    disk_reserve_bytes: int
 
 
 def clean_filename(raw: str, index: int) -> str:
@@ -75,11 +83,22 @@ class Upload:
         limits = self._submission.limits
         if self._too_large:
             limit = limits.max_upload_bytes / 2**20
-            raise PictureError("file_too_large", f"The file is larger than the {limit:g} MiB that one may have.")
+            raise PictureError("file_too_large", f"The file is larger than the {limit:.4g} MiB that one may have.")
         if self._bytes == 0:
             raise PictureError("empty_file", "The file is empty.")
         with self._writer.reader() as stream:
             return inspect(stream, limits.max_pixels).format
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job that was accepted; `replayed` when an earlier request with the same idempotency key made it."""
+
+    job: Job
+    position: int | None
+    wait_seconds: float | None
+    rejected: Sequence[RejectedFile]
+    replayed: bool
 
 
 class Submission:
@@ -93,6 +112,7 @@ class Submission:
         self._storage = storage
         self._writers: list[BlobWriter] = []
         self._bytes = 0
+        self._disk_checked_at = 0
 
     def add(self, raw_filename: str) -> Upload:
         """Begin the next file. Raises TooManyFiles."""
@@ -105,13 +125,40 @@ class Submission:
         self._writers.append(writer)
         return Upload(self, writer, index, clean_filename(raw_filename, index))
 
+    def take(self, files: Iterable[Path | str | tuple[str, bytes]]) -> None:
+        """Take files that are on this machine, by path or as (name, bytes)."""
+        for item in files:
+            if isinstance(item, tuple):
+                upload = self.add(item[0])
+                upload.write(item[1])
+            else:
+                upload = self.add(Path(item).name)
+                with Path(item).open("rb") as source:
+                    while chunk := source.read(COPY_BYTES):
+                        upload.write(chunk)
+            upload.finish()
+
     def count(self, more_bytes: int) -> None:
+        """Note bytes that arrived. Raises RequestTooLarge and StorageFull."""
         self._bytes += more_bytes
+        if self._bytes >= self._disk_checked_at:
+            self.check_disk()
+            self._disk_checked_at = self._bytes + DISK_CHECK_BYTES
         if self._bytes > self.limits.max_request_bytes:
             limit = self.limits.max_request_bytes / 2**20
             raise RequestTooLarge(
-                f"One submit takes at most {limit:g} MiB in all. Please split the files into several jobs."
+                f"One submit takes at most {limit:.4g} MiB in all. Please split the files into several jobs."
             )
+
+    def check_disk(self, expected_bytes: int = 0) -> None:
+        """Raises StorageFull when so many bytes more would use up the reserve."""
+        if self._storage.free_bytes() - expected_bytes < self.limits.disk_reserve_bytes:
+            raise StorageFull("The disk of the service is nearly full. Nothing of this request was kept.")
+
+    def fingerprint(self, parameters: Mapping[str, object]) -> str:
+        """The same for the same pictures in the same order with the same parameters."""
+        told = [[file.input_sha256 for file in self.accepted], len(self.rejected), dict(parameters)]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def discard(self) -> None:
         """Remove every byte of it from storage."""

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
@@ -26,10 +25,7 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._synchronous = synchronous
-        # SQLite has one writer at a time; queueing for it here is fairer than its busy polling.
-        self._writer: contextlib.AbstractContextManager[Any] = (
-            threading.Lock() if self.is_sqlite else contextlib.nullcontext()
-        )
+        self._writer = threading.Lock()
         self._engine = create_engine(self.url, pool_size=POOL_SIZE, max_overflow=16, pool_timeout=BUSY_TIMEOUT_SECONDS)
         if self.is_sqlite:
             event.listen(self._engine, "connect", self._configure_sqlite)
@@ -52,10 +48,23 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that holds the write lock from its start, so that it never fails half-way on SQLite."""
-        with self._translated(), self._writer, self._engine.connect() as connection:
+        with self._translated(), self._only_writer(), self._engine.connect() as connection:
             connection = connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
             with connection.begin():
                 yield connection
+
+    @contextlib.contextmanager
+    def _only_writer(self) -> Iterator[None]:
+        """SQLite has one writer at a time; queueing for it here is fairer than its busy polling."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT_SECONDS):
+            raise DatabaseError("The database cannot be used at the moment (it is locked).")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -15,6 +15,8 @@ from database.tables import job_files as files
 from errors import LeaseLost
 from job import JobFile, JobStatus, Outcome, timestamp
 
+# No more files than these are counted to tell a place in the queue.
+COUNTED_FILES = 10_000
 # A file whose host dies every time it is worked on must end some day; River and Sidekiq give up at about 20-25 too.
 MAX_LOST_LEASES = 20
 # Twice what a retry waits at most (retry_policy.py): a file that would wait longer was written under another clock.
@@ -27,10 +29,10 @@ class FileStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def any_available(self, now: datetime) -> bool:
+    def any_available(self, now: datetime, excluded_models: Collection[str]) -> bool:
         """Whether a claim could find something; a read, so that an idle worker never writes."""
         with self._database.read() as connection:
-            waiting = available(select(files.c.id)).limit(1)
+            waiting = available(select(files.c.id), excluded_models).limit(1)
             return connection.execute(waiting, moments(now)).first() is not None
 
     def claim(
@@ -54,7 +56,7 @@ class FileStore:
                     "expires": timestamp(now + timedelta(seconds=lease_seconds)),
                 },
             )
-            claimed = sorted((to_file(row) for row in rows.mappings()), key=lambda file: file.id)
+            claimed = sorted((to_file(row) for row in rows.mappings()), key=lambda file: (file.priority.rank, file.id))
             if claimed:
                 counting.move(
                     connection,
@@ -64,11 +66,15 @@ class FileStore:
             return claimed
 
     def _start_jobs(self, connection: Connection, job_ids: set[str], now: datetime) -> None:
-        started = connection.execute(
-            update(jobs)
-            .where(jobs.c.id.in_(sorted(job_ids)), jobs.c.status == JobStatus.PENDING)
-            .values(status=JobStatus.PROCESSING, started_at=timestamp(now))
-        ).rowcount
+        # One by one: with several ids SQLite would walk through every pending job instead.
+        started = sum(
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id, jobs.c.status == JobStatus.PENDING)
+                .values(status=JobStatus.PROCESSING, started_at=timestamp(now))
+            ).rowcount
+            for job_id in sorted(job_ids)
+        )
         counting.move(connection, {counting.JOBS + "pending": -started, counting.JOBS + "processing": started})
 
     def heartbeat(self, now: datetime, leases: Sequence[tuple[int, str]], lease_seconds: float) -> set[int]:
@@ -200,12 +206,13 @@ class FileStore:
             return freed
 
 
-def available(query: Select[int]) -> Select[int]:
+def available(query: Select[int], excluded_models: Collection[str]) -> Select[int]:
     """Only files that can be worked on at the `moments` of now."""
-    return query.where(
+    waiting = query.where(
         files.c.status == IS_PENDING,
         or_(files.c.available_at <= bindparam("now"), files.c.available_at > bindparam("absurd")),
     )
+    return waiting.where(files.c.model.not_in(sorted(excluded_models))) if excluded_models else waiting
 
 
 def moments(now: datetime) -> dict[str, object]:
@@ -214,11 +221,9 @@ def moments(now: datetime) -> dict[str, object]:
 
 def claim_statement(excluded_models: Collection[str]) -> Update:
     """One statement that picks and takes. MATERIALIZED: a bare subquery with LIMIT may run more than once."""
-    wanted = available(select(files.c.id))
-    if excluded_models:
-        wanted = wanted.where(files.c.model.not_in(sorted(excluded_models)))
     picked = (
-        wanted.order_by(files.c.id)
+        available(select(files.c.id), excluded_models)
+        .order_by(files.c.priority, files.c.id)
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
         .cte("picked")
@@ -274,6 +279,7 @@ def end_job_when_done(connection: Connection, job_id: str, now: datetime) -> Non
         .values(
             status=status,
             completed_at=timestamp(now),
+            kept_since=timestamp(now),
             error_message=reason_of_failure(ended) if status is JobStatus.FAILED else None,
             results=results_json(ended),
         )
@@ -319,8 +325,15 @@ def results_json(ended: Sequence[JobFile]) -> str:
     )
 
 
-def pending_before(connection: Connection, file_id: int) -> int:
-    """How many pending files stand before this one."""
-    return connection.execute(
-        select(func.count()).where(files.c.status == IS_PENDING, files.c.id < file_id)
-    ).scalar_one()
+def pending_before(connection: Connection, file_id: int, rank: int) -> int:
+    """How many pending files stand before this one, counted up to COUNTED_FILES.
+
+    Two counts, since each can then use the index; bounded, since many clients ask often.
+    """
+    pending = select(files.c.id).where(files.c.status == IS_PENDING).limit(COUNTED_FILES)
+    more_urgent = pending.where(files.c.priority < rank).subquery()
+    earlier = pending.where(files.c.priority == rank, files.c.id < file_id).subquery()
+    counts = [
+        connection.execute(select(func.count()).select_from(part)).scalar_one() for part in (more_urgent, earlier)
+    ]
+    return min(sum(counts), COUNTED_FILES)

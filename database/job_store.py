@@ -10,11 +10,15 @@ from sqlalchemy import Connection, Select, delete, insert, select, tuple_, updat
 from database import counting
 from database.engine import Database
 from database.file_store import files_of, pending_before, results_json
+from database.key_store import Reservation, bind_key
 from database.rows import to_file, to_job
 from database.tables import expired_jobs, jobs
 from database.tables import job_files as files
-from job import Job, JobFile, JobStatus, NewFile, timestamp
+from errors import QueueFull
+from job import Job, JobFile, JobStatus, NewFile, Priority, timestamp
 
+# Results of a batch are long, and no list shows them.
+LISTED = [column for column in jobs.c if column.name != "results"]
 ENDED = [status.value for status in JobStatus if status.ended]
 
 
@@ -41,13 +45,23 @@ class JobStore:
         model: str,
         params: Mapping[str, object],
         metadata: Mapping[str, object],
+        priority: Priority,
         new_files: Sequence[NewFile],
-    ) -> int:
-        """Make a job of stored files; return how many pending files stand before its first."""
+        max_pending_files: int,
+        reservation: Reservation | None,
+    ) -> tuple[Job, int]:
+        """Make a job of stored files and bind its idempotency key; also tell how many files wait before its first.
+
+        Raises QueueFull and SubmitInProgress.
+        """
         moment = timestamp(now)
         count = len(new_files)
         with self._database.write() as connection:
-            ahead = counting.read(connection).get(counting.FILES + "pending", 0)
+            pending = counting.read(connection).get(counting.FILES + "pending", 0)
+            if pending + count > max_pending_files:
+                raise QueueFull(pending, max_pending_files)
+            if reservation is not None:
+                bind_key(connection, now, reservation, job_id)
             connection.execute(
                 insert(jobs).values(
                     id=job_id,
@@ -59,6 +73,7 @@ class JobStore:
                     model=model,
                     metadata=json.dumps(metadata),
                     operation=operation,
+                    priority=priority.rank,
                 )
             )
             connection.execute(
@@ -72,6 +87,7 @@ class JobStore:
                         "operation": operation,
                         "model": model,
                         "params": json.dumps(params),
+                        "priority": priority.rank,
                         "available_at": moment,
                         "input_key": file.input_key,
                         "input_bytes": file.input_bytes,
@@ -82,7 +98,8 @@ class JobStore:
                 ],
             )
             counting.move(connection, {counting.JOBS + "pending": 1, counting.FILES + "pending": count})
-        return ahead
+            job = to_job(connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one())
+            return job, first_pending_before(connection, job_id) or 0
 
     def get(self, job_id: str) -> Job | None:
         with self._database.read() as connection:
@@ -110,13 +127,18 @@ class JobStore:
     def pending_before(self, job_id: str) -> int | None:
         """Pending files before the job's next one; None when none of its files waits."""
         with self._database.read() as connection:
-            first = connection.execute(
-                select(files.c.id)
-                .where(files.c.job_id == job_id, files.c.status == JobStatus.PENDING)
-                .order_by(files.c.position)
+            return first_pending_before(connection, job_id)
+
+    def next_attempt(self, job_id: str) -> tuple[int, str] | None:
+        """Failed attempts so far of the file that is tried again first, and when; None when none waits for that."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(files.c.attempts, files.c.available_at)
+                .where(files.c.job_id == job_id, files.c.status == JobStatus.PENDING, files.c.attempts > 0)
+                .order_by(files.c.available_at)
                 .limit(1)
-            ).scalar()
-            return None if first is None else pending_before(connection, first)
+            ).first()
+            return None if row is None else (row.attempts, row.available_at)
 
     def counts(self) -> dict[str, int]:
         """Counters by name: `jobs.<status>` and `files.<status>`."""
@@ -125,7 +147,7 @@ class JobStore:
 
     def page(self, status: JobStatus | None, limit: int, before: tuple[str, str] | None) -> Page:
         """Jobs newest first; `before` is the `next` of the page before."""
-        wanted = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit + 1)
+        wanted = select(*LISTED).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit + 1)
         if status is not None:
             wanted = wanted.where(jobs.c.status == status)
         if before is not None:
@@ -144,7 +166,7 @@ class JobStore:
     def oldest_pending(self, limit: int) -> list[Job]:
         with self._database.read() as connection:
             rows = connection.execute(
-                select(jobs)
+                select(*LISTED)
                 .where(jobs.c.status == JobStatus.PENDING)
                 .order_by(jobs.c.created_at, jobs.c.id)
                 .limit(limit)
@@ -178,6 +200,7 @@ class JobStore:
                 .values(
                     status=JobStatus.CANCELLED,
                     completed_at=timestamp(now),
+                    kept_since=timestamp(now),
                     results=results_json(files_of(connection, job_id)),
                 )
             )
@@ -188,10 +211,10 @@ class JobStore:
             return before
 
     def retry(self, now: datetime, job_id: str) -> tuple[JobStatus | None, int]:
-        """Queue the failed files of a failed job again; return the state it was in and how many files that are."""
+        """Queue the failed files of an ended job again; return the state it was in and how many files that are."""
         with self._database.write() as connection:
             before = self._status(connection, job_id)
-            if before is not JobStatus.FAILED:
+            if before not in (JobStatus.FAILED, JobStatus.COMPLETED):
                 return before, 0
             again = connection.execute(
                 update(files)
@@ -207,7 +230,7 @@ class JobStore:
                     error_message=None,
                 )
             ).rowcount
-            if again == 0:  # a job of the earlier service has no pictures to work on
+            if again == 0:  # nothing failed, or a job of the earlier service, which kept no pictures
                 return before, 0
             connection.execute(
                 update(jobs)
@@ -216,6 +239,7 @@ class JobStore:
                     status=JobStatus.PENDING,
                     started_at=None,
                     completed_at=None,
+                    kept_since=None,
                     failed_files=jobs.c.failed_files - again,
                     error_message=None,
                     results=None,
@@ -226,7 +250,7 @@ class JobStore:
                 {
                     counting.FILES + "failed": -again,
                     counting.FILES + "pending": again,
-                    counting.JOBS + "failed": -1,
+                    counting.JOBS + before: -1,
                     counting.JOBS + "pending": 1,
                 },
             )
@@ -280,13 +304,26 @@ class JobStore:
             ids = select(expired_jobs.c.id).where(expired_jobs.c.expired_at < timestamp(before)).limit(limit)
             return connection.execute(delete(expired_jobs).where(expired_jobs.c.id.in_(ids))).rowcount
 
-    def used_keys(self, job_id: str) -> set[str]:
-        """The keys of every blob that a job of this id refers to."""
+    def used_keys(self, job_ids: Collection[str]) -> set[str]:
+        """The keys of every blob that jobs of these ids refer to."""
         with self._database.read() as connection:
-            rows = connection.execute(select(files.c.input_key, files.c.output_key).where(files.c.job_id == job_id))
+            rows = connection.execute(
+                select(files.c.input_key, files.c.output_key).where(files.c.job_id.in_(sorted(job_ids)))
+            )
             return {key for row in rows for key in row if key}
 
 
+def first_pending_before(connection: Connection, job_id: str) -> int | None:
+    """Pending files before the job's next one; None when none of its files waits."""
+    first = connection.execute(
+        select(files.c.id, files.c.priority)
+        .where(files.c.job_id == job_id, files.c.status == JobStatus.PENDING)
+        .order_by(files.c.position)
+        .limit(1)
+    ).first()
+    return None if first is None else pending_before(connection, first.id, first.priority)
+
+
 def old_jobs(ended_before: datetime) -> Select[str]:
-    """Only an ended job has a `completed_at`; asking for its status too would make SQLite pick another index."""
-    return select(jobs.c.id).where(jobs.c.completed_at < timestamp(ended_before)).order_by(jobs.c.completed_at)
+    """Only an ended job has a `kept_since`; asking for its status too would make SQLite pick another index."""
+    return select(jobs.c.id).where(jobs.c.kept_since < timestamp(ended_before)).order_by(jobs.c.kept_since)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from job import Job, JobFile, JobStatus, WorkerState
+from job import Job, JobFile, JobStatus, Priority, WorkerState
 
 
 def parsed(text: str | None, empty: Any) -> Any:
@@ -20,7 +20,9 @@ def parsed(text: str | None, empty: Any) -> Any:
 
 
 def to_job(row: RowMapping) -> Job:
-    results = parsed(row["results"], [])
+    """A row of `jobs`, of which a list leaves out the results."""
+    written = row.get("results")
+    results = parsed(written, [])
     return Job(
         id=row["id"],
         status=JobStatus(row["status"]),
@@ -34,8 +36,9 @@ def to_job(row: RowMapping) -> Job:
         failed_files=row["failed_files"] or 0,
         operation=row["operation"],
         model=row["model"] or "",
+        priority=Priority.of_rank(row["priority"]),
         error_message=row["error_message"],
-        results=tuple(results) if row["results"] else None,
+        results=tuple(results) if written else None,
         metadata=parsed(row["metadata"], {}),
     )
 
@@ -50,6 +53,7 @@ def to_file(row: RowMapping) -> JobFile:
         operation=row["operation"],
         model=row["model"],
         params=parsed(row["params"], {}),
+        priority=Priority.of_rank(row["priority"]),
         attempts=row["attempts"],
         input_key=row["input_key"],
         input_bytes=row["input_bytes"],

@@ -39,9 +39,12 @@ jobs = Table(
     Column("results", Text),
     Column("metadata", Text),
     Column("operation", Text, nullable=False, server_default="remove_background"),
+    # Since when retention counts: the end of the job, or its adoption from the earlier service.
+    Column("kept_since", Text),
+    Column("priority", Integer, nullable=False, server_default="0"),
     Index("ix_jobs_created", "created_at", "id"),
     Index("ix_jobs_status_created", "status", "created_at", "id"),
-    Index("ix_jobs_completed", "completed_at"),
+    Index("ix_jobs_kept", "kept_since"),
 )
 
 job_files = Table(
@@ -80,10 +83,12 @@ job_files = Table(
     Column("error_code", Text),
     Column("error_message", Text),
     Column("notes", Text),
+    Column("priority", Integer, nullable=False, server_default="0"),
     UniqueConstraint("job_id", "position", name="uq_job_files_position"),
     # Partial: an index on `status` alone would be picked for the claim and make it 500 times slower.
     Index(
         "ix_job_files_pending",
+        "priority",
         "id",
         sqlite_where=text("status = 'pending'"),
         postgresql_where=text("status = 'pending'"),
@@ -133,4 +138,17 @@ expired_jobs = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("expired_at", Text, nullable=False),
+    Index("ix_expired_jobs_expired", "expired_at"),
+)
+
+# What a client may send again. Without a job it is a reservation: that request is still being stored.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("expires_at", Text, nullable=False),
+    Column("fingerprint", Text),
+    Column("job_id", Text),
+    Index("ix_idempotency_keys_expires", "expires_at"),
 )

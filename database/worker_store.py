@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
 
 from database.engine import Database
 from database.rows import to_worker
 from database.tables import switches, workers
-from job import WorkerState
+from job import WorkerState, timestamp
 
 PAUSED = "paused"
 
@@ -28,6 +29,11 @@ class WorkerStore:
     def remove(self, worker_id: str) -> None:
         with self._database.write() as connection:
             connection.execute(delete(workers).where(workers.c.id == worker_id))
+
+    def forget_silent(self, before: datetime) -> None:
+        """Delete workers that were last heard of before a moment."""
+        with self._database.write() as connection:
+            connection.execute(delete(workers).where(workers.c.heartbeat_at < timestamp(before)))
 
     def all(self) -> list[WorkerState]:
         with self._database.read() as connection:

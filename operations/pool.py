@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from errors import ChildDied, FileTimeout, ModelLoadFailed
+from errors import ChildDied, FileTimeout
 from job import Outcome
 from operations import child
 from operations.child import ChildSetup, Task
@@ -47,19 +47,19 @@ class Child:
         # The child ends when `_lifeline` closes: by us, or by the kernel when this process dies.
         receiver, self._lifeline = context.Pipe(duplex=False)
         self._receiver = receiver
+        self._closing = threading.Lock()
         self._executor = ProcessPoolExecutor(1, context, child.start, (setup, receiver))
         self.pid: int | None = None
 
     def load(self, timeout_seconds: float) -> None:
-        """Wait until the model is loaded. Raises ModelLoadFailed."""
+        """Wait until the model is loaded. Raises ModelLoadFailed, and ChildDied when another try may do better."""
+        model = self.setup.model
         try:
             self.pid = self._call(child.warm, timeout_seconds)
         except FileTimeout as error:
-            raise ModelLoadFailed(
-                f"Model {self.setup.model} was not loaded within {timeout_seconds:g} seconds."
-            ) from error
+            raise ChildDied(f"Model {model} was not loaded within {timeout_seconds:g} seconds.") from error
         except (ChildDied, DiedIdle) as error:
-            raise ModelLoadFailed(f"The process that loads model {self.setup.model} died.") from error
+            raise ChildDied(f"The process that loads model {model} died.") from error
         # Now that the child has its own copy.
         self._receiver.close()
 
@@ -98,7 +98,8 @@ class Child:
 
         Its executor notices and ends by itself: whoever waits for a result gets ChildDied.
         """
-        self._lifeline.close()
+        with self._closing:  # closing a descriptor twice could hit somebody else's
+            self._lifeline.close()
 
     def wait(self) -> None:
         """After `kill`: until the process is gone and what it shared with us is cleaned up."""
@@ -108,7 +109,8 @@ class Child:
 class ChildPool:
     """Children by model: made when needed, kept warm, replaced after a number of files. Thread-safe.
 
-    The caller bounds how many files run at once; the pool bounds the memory of the idle ones beside them.
+    The caller bounds how many files run at once; the pool bounds the memory of the idle ones beside them, of which it
+    keeps at most `max_idle` with the same model.
     """
 
     def __init__(
@@ -118,12 +120,16 @@ class ChildPool:
         memory_bytes: int,
         child_max_files: int,
         load_timeout_seconds: float,
+        max_pixels: int,
+        max_idle: int,
     ) -> None:
         self._storage = storage
         self._threads = threads
         self._memory_bytes = memory_bytes
         self._child_max_files = child_max_files
         self._load_timeout_seconds = load_timeout_seconds
+        self._max_pixels = max_pixels
+        self._max_idle = max_idle
         self._context = fork_server()
         self._lock = threading.Lock()
         # Oldest use first.
@@ -132,7 +138,7 @@ class ChildPool:
         self._closed = False
 
     def warm(self, model: str, weights: tuple[Path, ...]) -> None:
-        """Have a child with this model ready. Raises ModelLoadFailed."""
+        """Have a child with this model ready. Raises ModelLoadFailed and ChildDied."""
         lease = f"warm-up of {model}"
         self._put_back(lease, self._take(lease, model, weights))
 
@@ -183,22 +189,25 @@ class ChildPool:
         return self._make(lease, model, weights)
 
     def _make(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child:
+        setup = ChildSetup(model, weights, self._threads, self._storage, self._max_pixels)
         try:
-            child = Child(self._context, ChildSetup(model, weights, self._threads, self._storage))
+            child = Child(self._context, setup)
         except OSError as error:
-            raise ModelLoadFailed(f"No child process can be made for model {model}: {error.strerror}.") from error
+            raise ChildDied(f"No child process can be made for model {model}: {error.strerror}.") from error
         with self._lock:
             self._busy[lease] = child
             evicted = self._evict()
         for idle in evicted:
             logger.info("unloading model %s to make room for %s", idle.setup.model, model)
             idle.kill()
+            idle.wait()
         try:
             child.load(self._load_timeout_seconds)
         except Exception:
             with self._lock:
                 self._busy.pop(lease, None)
             child.kill()
+            child.wait()
             raise
         logger.info("model %s loaded in process %s", model, child.pid)
         return child
@@ -215,8 +224,11 @@ class ChildPool:
     def _put_back(self, lease: str, child: Child) -> None:
         with self._lock:
             self._busy.pop(lease, None)
-            keep = not self._closed and child.usable and child.files_done < self._child_max_files
+            alike = sum(idle.setup.model == child.setup.model for idle in self._idle)
+            fresh = child.usable and child.files_done < self._child_max_files
+            keep = fresh and alike < self._max_idle and not self._closed
             if keep:
                 self._idle.append(child)
         if not keep:
             child.kill()
+            child.wait()

@@ -40,6 +40,10 @@ class Storage(Protocol):
         """Remove a blob; a missing one is no error."""
         ...
 
+    def free_bytes(self) -> int:
+        """Room that is left."""
+        ...
+
     def keys(self, older_than: datetime) -> Iterator[str]:
         """Every key last written before `older_than`, unfinished writes included."""
         ...

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from errors import BlobMissing, StorageError
+from errors import BlobMissing, StorageError, StorageFull
 
 PART_SUFFIX = ".part"
 
@@ -19,6 +20,8 @@ def storage_error(action: str, key: str, error: OSError) -> StorageError:
     """The operating system's reason, without a path of the host."""
     if error.errno == errno.ENOENT and action == "read":
         return BlobMissing(f"The bytes of {key} are not in storage any more.")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull("The disk of the service is full. Nothing of this request was kept.")
     return StorageError(f"Storage could not {action} {key}: {error.strerror}.")
 
 
@@ -126,6 +129,13 @@ class LocalStorage:
             raise storage_error("delete", key, error) from error
         with contextlib.suppress(OSError):  # not empty, or gone already
             path.parent.rmdir()
+
+    def free_bytes(self) -> int:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            return shutil.disk_usage(self.root).free
+        except OSError as error:
+            raise storage_error("measure", "its folder", error) from error
 
     def keys(self, older_than: datetime) -> Iterator[str]:
         limit = older_than.timestamp()

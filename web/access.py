@@ -33,7 +33,15 @@ class TokenGate:
     def _admits(self, headers: Headers) -> bool:
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         given = credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        return hmac.compare_digest(given.encode(), self._token)
+        # Header values are bytes that were read as Latin-1.
+        return hmac.compare_digest(given.encode("latin-1"), self._token)
+
+
+def host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # no address at all, and certainly not ours
+        return None
 
 
 def own_origin(request: Request) -> None:
@@ -41,7 +49,7 @@ def own_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     if request.app.state.settings.api_token is not None or origin is None:
         return
-    if urlsplit(origin).netloc != request.headers.get("host"):
+    if host_of(origin) != request.headers.get("host"):
         raise ForeignOrigin(
             f"A page from {origin} may not do this. Set QUEUE_API_TOKEN on the service and send the token instead."
         )

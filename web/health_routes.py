@@ -1,17 +1,23 @@
 """Is the process alive, can it work, with which models."""
 
-from fastapi import APIRouter, Response
+import logging
 
+from fastapi import APIRouter, Request, Response
+
+from errors import DatabaseError
 from models import catalog
 from models.weights import describe
 from web import schemas
-from web.queue_routes import PROBLEM, Queue, ServiceSettings, Weights
+from web.dependencies import PROBLEM, Queue, ServiceSettings, Weights
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"], responses=PROBLEM)
 
 
+# Async, though it waits for nothing: it must answer also when every thread waits for the database.
 @router.get("/health")
-def health(settings: ServiceSettings) -> schemas.HealthView:
+async def health(settings: ServiceSettings) -> schemas.HealthView:
     """The process answers; what it accepts."""
     return schemas.HealthView(
         version="0.1.0",
@@ -25,9 +31,13 @@ def health(settings: ServiceSettings) -> schemas.HealthView:
 
 
 @router.get("/ready", responses={503: {"model": schemas.ReadyView, "description": "Not yet, and why."}})
-def ready(queue: Queue, response: Response) -> schemas.ReadyView:
-    """200 when a picture can be processed now."""
-    reason = queue.not_ready_because()
+def ready(request: Request, queue: Queue, response: Response) -> schemas.ReadyView:
+    """200 when pictures can be taken and processed, if only after a pause."""
+    try:
+        reason = "The service is stopping." if request.app.state.stopping else queue.not_ready_because()
+    except DatabaseError as error:
+        reason = "The database cannot be written to."
+        logger.error("not ready: %s", error)
     if reason is not None:
         response.status_code = 503
     return schemas.ReadyView(status="ready" if reason is None else "not_ready", reason=reason)

@@ -1,5 +1,6 @@
 """Multipart straight from the socket into storage, never a whole file in memory and no temporary folder."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ FILES_FIELD = "images"
 WRITE_BYTES = 512 * 1024
 MAX_FIELD_BYTES = 64 * 1024
 MAX_FIELDS = 20
+KEEP_ALIVE_SECONDS = 15.0
 # Boundaries and part headers beside the files themselves.
 OVERHEAD_BYTES = 2**20
 
@@ -87,7 +89,7 @@ class Receiver:
         self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
         filename = options.get(b"filename")
         if self._part.name == FILES_FIELD:
-            name = (filename or b"").decode("utf-8", "replace")
+            name = decoded_filename(filename or b"")
             self._calls.append(lambda: self._begin_file(name))
         elif filename is not None:
             raise MalformedUpload(
@@ -137,6 +139,13 @@ class Receiver:
         self._upload = None
 
 
+def decoded_filename(raw: bytes) -> str:
+    """Browsers and curl escape just these three (WHATWG HTML, multipart form data)."""
+    for escaped, character in ((b"%22", b'"'), (b"%0D", b"\r"), (b"%0A", b"\n")):
+        raw = raw.replace(escaped, character)
+    return raw.decode("utf-8", "replace")
+
+
 def run_all(calls: list[Callable[[], None]]) -> None:
     for call in calls:
         call()
@@ -146,8 +155,10 @@ def unreadable(error: FormParserError) -> MalformedUpload:
     return MalformedUpload(f"The multipart body cannot be read: {str(error).rstrip('.')}.")
 
 
-async def receive(request: Request, submission: Submission) -> dict[str, str]:
+async def receive(request: Request, submission: Submission, keep_alive: Callable[[], None]) -> dict[str, str]:
     """Read the whole body into the submission; return the form fields beside the files.
+
+    `keep_alive` is called in a thread every KEEP_ALIVE_SECONDS.
 
     Raises MalformedUpload, RequestTooLarge and TooManyFiles.
     """
@@ -165,8 +176,12 @@ async def receive(request: Request, submission: Submission) -> dict[str, str]:
     refusal: ServiceError | None = None
     try:
         receiver = Receiver(submission, options[b"boundary"])
+        renewed_at = time.monotonic()
         async for chunk in request.stream():
             received += len(chunk)
+            if time.monotonic() - renewed_at > KEEP_ALIVE_SECONDS:
+                await run_in_threadpool(keep_alive)
+                renewed_at = time.monotonic()
             if received > limit:
                 raise refusal or RequestTooLarge(f"The body is larger than the {limit} bytes that one submit may have.")
             # A client that is still sending does not read an answer: hear it out, without keeping anything.

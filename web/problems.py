@@ -1,6 +1,7 @@
 """From error to HTTP: the only place that knows both. Answers are RFC 9457 problems."""
 
 import logging
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -20,6 +21,8 @@ STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
     errors.MalformedUpload: HTTPStatus.BAD_REQUEST,
     errors.TooManyFiles: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.RequestTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.SubmitInProgress: HTTPStatus.CONFLICT,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.ResultNotFound: HTTPStatus.NOT_FOUND,
     errors.JobExpired: HTTPStatus.GONE,
@@ -31,6 +34,7 @@ STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
     errors.ForeignOrigin: HTTPStatus.FORBIDDEN,
     errors.DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.WorkerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -57,8 +61,9 @@ def problem_of(error: errors.ServiceError) -> JSONResponse:
     detail = error.detail
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="queue"'
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = "2"
         detail = RETRY_SOON
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         detail = BROKEN

@@ -5,44 +5,14 @@ import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
-from errors import InvalidRequest, ServiceError
-from job import JobStatus
-from models import catalog
-from models.weights import WeightStore
-from queue_manager import Queued, QueueManager
-from settings import Settings
-from submission import Submission
-from web import multipart, results, schemas
+from errors import InvalidRequest
+from job import Job, JobStatus
+from queue_manager import QueueManager
+from web import results, schemas
 from web.access import own_origin
+from web.dependencies import PROBLEM, Queue, ServiceSettings
 
-PROBLEM: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "What was wrong, as a problem (RFC 9457).",
-        "content": {"application/problem+json": {"schema": schemas.ProblemView.model_json_schema()}},
-    }
-}
-UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [multipart.FILES_FIELD],
-                    "properties": {
-                        multipart.FILES_FIELD: {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "One or more pictures: JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC or AVIF.",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/png": {}, results.ZIP_TYPE: {}}, "description": "The picture; of a batch, a ZIP."}
 }
@@ -50,93 +20,23 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/queue", tags=["queue"], responses=PROBLEM)
 
 
-def queue_of(request: Request) -> QueueManager:
-    queue: QueueManager = request.app.state.queue
-    return queue
-
-
-def settings_of(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
-def weights_of(request: Request) -> WeightStore:
-    weights: WeightStore = request.app.state.weights
-    return weights
-
-
-Queue = Annotated[QueueManager, Depends(queue_of)]
-ServiceSettings = Annotated[Settings, Depends(settings_of)]
-Weights = Annotated[WeightStore, Depends(weights_of)]
-
-
-@router.post("/submit", status_code=202, openapi_extra=UPLOAD)
-async def submit(
-    request: Request,
-    response: Response,
-    queue: Queue,
-    settings: ServiceSettings,
-    weights: Weights,
-    model: Annotated[str | None, Query(description="A name from /models; the default model when left out.")] = None,
-    on_invalid: Annotated[
-        Literal["reject", "skip"], Query(description="reject: one bad file refuses all. skip: take the good ones.")
-    ] = "reject",
-) -> schemas.SubmittedView:
-    """Queue pictures. They are on disk and in the database before the answer comes."""
-    submission = await run_in_threadpool(queue.begin_submission)
-    try:
-        fields = await multipart.receive(request, submission)
-        unknown = sorted((fields.keys() | request.query_params.keys()) - {"model", "on_invalid"})
-        if unknown:
-            raise InvalidRequest(f"Unknown parameter: {', '.join(unknown)}. Known are model and on_invalid.")
-        if fields.get("on_invalid", on_invalid) not in ("reject", "skip"):
-            raise InvalidRequest(f"on_invalid is 'reject' or 'skip', not {fields['on_invalid']!r}.")
-    except BaseException:  # a cancelled request must not leave bytes behind either
-        await run_in_threadpool(submission.discard)
-        raise
-    queued = await run_in_threadpool(
-        enqueue,
-        queue,
-        weights,
-        submission,
-        model or fields.get("model") or settings.default_model,
-        fields.get("on_invalid", on_invalid) == "skip",
-    )
-    response.headers["Location"] = f"/queue/job/{queued.job.id}"
-    return submitted_view(queued)
-
-
-def enqueue(
-    queue: QueueManager, weights: WeightStore, submission: Submission, model_name: str, skip_invalid: bool
-) -> Queued:
-    try:
-        model = catalog.find(model_name)
-        weights.check_usable(model)
-    except ServiceError:
-        submission.discard()
-        raise
-    return queue.submit(submission, model=model.name, skip_invalid=skip_invalid)
-
-
-def submitted_view(queued: Queued) -> schemas.SubmittedView:
-    return schemas.SubmittedView(
-        job_id=queued.job.id,
-        job_type=queued.job.job_type,
-        files_count=queued.job.total_files,
-        model=queued.job.model,
-        # The braces are part of the message: older clients compare it.
-        message="Job queued successfully. Check status with /queue/job/{job_id}",
-        position=queued.position,
-        rejected=[schemas.RejectedView.model_validate(file.as_dict()) for file in queued.submission.rejected],
-    )
-
-
 @router.get("/job/{job_id}")
 def status(queue: Queue, job_id: str) -> schemas.JobView:
     """One job: its state, its progress and, once it has ended, its results."""
-    job = queue.job(job_id)
-    workers = [] if job.status.ended else queue.workers()
-    return schemas.job_view(job, workers, queue.position(job), with_results=True)
+    return viewed(queue, queue.job(job_id))
+
+
+def viewed(queue: QueueManager, job: Job) -> schemas.JobView:
+    position = queue.position(job)
+    return schemas.job_view(
+        job,
+        [] if job.status.ended else queue.workers(),
+        with_results=True,
+        position=position,
+        wait_seconds=None if position is None else queue.seconds_for(position),
+        next_attempt=queue.next_attempt(job),
+        paused=not job.status.ended and queue.is_paused(),
+    )
 
 
 @router.get("/jobs")
@@ -151,7 +51,7 @@ def jobs(
     workers = queue.workers()
     return schemas.JobPageView(
         total=page.total,
-        jobs=[schemas.job_view(job, workers, None, with_results=False) for job in page.jobs],
+        jobs=[schemas.job_view(job, workers, with_results=False) for job in page.jobs],
         next=None if page.next is None else encoded_cursor(page.next),
     )
 
@@ -164,6 +64,7 @@ def decoded_cursor(cursor: str) -> tuple[str, str]:
     """Raises InvalidRequest."""
     try:
         place = json.loads(base64.urlsafe_b64decode(cursor))
+        json.dumps(place, ensure_ascii=False).encode()  # no lone surrogates: no database takes them
     except (ValueError, RecursionError):
         place = None
     match place:
@@ -204,6 +105,13 @@ def cancel(
     """Cancel a pending job."""
     job = queue.cancel_job(job_id, force)
     return schemas.ActView(job_id=job.id, status=job.status, message="Job cancelled successfully")
+
+
+@router.post("/job/{job_id}/retry")
+def retry(queue: Queue, job_id: str) -> schemas.ActView:
+    """Queue the failed files of an ended job again; the others keep their results."""
+    job = queue.retry_job(job_id)
+    return schemas.ActView(job_id=job.id, status=job.status, message="The failed files are queued again")
 
 
 @router.get("/job/{job_id}/result", response_class=Response, responses=PICTURE)

@@ -65,6 +65,9 @@ def archive(request: Request, storage: Storage, job: Job, files: Sequence[JobFil
     unchanged = not_modified(request, etag)
     if unchanged is not None:
         return unchanged
+    for key in [str(file.output_key) for file in files if file.status is JobStatus.COMPLETED]:
+        # Looked at before the answer begins, so that missing bytes are an error and not a broken ZIP.
+        storage.open(key).close()
     # Stored, not deflated: pictures are compressed already, and the length is known before the first byte.
     zipped = ZipStream(sized=True)
     for file in files:

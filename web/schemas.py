@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from job import Job, JobStatus, WorkerState
+from job import Job, JobStatus, Priority, WorkerState
 
 RESULT_PATH = "/queue/job/{job_id}/result"
 
@@ -23,7 +23,11 @@ class SubmittedView(BaseModel):
     files_count: int
     model: str = Field(description="The model really used: aliases are resolved.")
     message: str
-    position: int = Field(description="Place in the queue of the job's first file; 1 is next.")
+    position: int | None = Field(
+        description="Place in the queue of the job's first file, 1 being next; null when it has begun already."
+    )
+    estimated_wait_seconds: float | None = Field(description="Until that file has ended; null while unknown.")
+    priority: Priority
     rejected: list[RejectedView] = Field(description="Files that were left out (on_invalid=skip).")
 
 
@@ -68,6 +72,10 @@ class JobView(BaseModel):
     phase: Literal["queued", "downloading_model", "running"] | None
     phase_detail: str | None
     position: int | None = Field(description="Place in the queue of the next file that waits; null when none does.")
+    estimated_wait_seconds: float | None = Field(description="Until that file has ended; null while unknown.")
+    priority: Priority
+    attempts: int = Field(description="Failed attempts of the file that is tried again next.")
+    next_attempt_at: str | None
     metadata: dict[str, object]
 
 
@@ -159,6 +167,9 @@ class ProblemView(BaseModel):
     rejected: list[RejectedView] | None = None
 
 
+OUR_KEYS = FileResultView.model_fields.keys() - {"url"}
+
+
 def result_views(job: Job) -> list[FileResultView] | None:
     """One entry for every file with the address of its picture; None before the end.
 
@@ -172,7 +183,7 @@ def result_views(job: Job) -> list[FileResultView] | None:
             {**entry, "url": f"{base}/{entry['index']}" if entry["status"] == JobStatus.COMPLETED else None}
         )
         for entry in job.results or ()
-        if "index" in entry
+        if isinstance(entry, dict) and entry.keys() >= OUR_KEYS
     ]
 
 
@@ -190,8 +201,18 @@ def phase_of(job: Job, workers: list[WorkerState]) -> tuple[str | None, str | No
     return ("queued" if job.status is JobStatus.PENDING else "running"), None
 
 
-def job_view(job: Job, workers: list[WorkerState], position: int | None, with_results: bool) -> JobView:
+def job_view(
+    job: Job,
+    workers: list[WorkerState],
+    with_results: bool,
+    position: int | None = None,
+    wait_seconds: float | None = None,
+    next_attempt: tuple[int, str] | None = None,
+    paused: bool = False,
+) -> JobView:
     phase, phase_detail = phase_of(job, workers)
+    if paused and phase_detail is None:
+        phase_detail = "The queue is paused: nothing is begun until somebody resumes it."
     return JobView.model_validate(
         {
             "id": job.id,
@@ -210,6 +231,10 @@ def job_view(job: Job, workers: list[WorkerState], position: int | None, with_re
             "phase": phase,
             "phase_detail": phase_detail,
             "position": position,
+            "estimated_wait_seconds": wait_seconds,
+            "priority": job.priority,
+            "attempts": next_attempt[0] if next_attempt else 0,
+            "next_attempt_at": next_attempt[1] if next_attempt else None,
             "metadata": dict(job.metadata),
         }
     )
