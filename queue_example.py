@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,26 +23,25 @@ Json = dict[str, Any]
 Picture = tuple[Path, Path]  # a file to submit, and where its result belongs below the output folder
 JOB_BYTES = 256 * 2**20  # small enough that the first pictures are worked on while others still travel
 PART_BYTES = 2048  # room for the multipart headers of a picture with the longest file name
-CHUNK_BYTES, TIMEOUT_SECONDS, PATIENCE_SECONDS = 2**16, 120.0, {429: 900.0, 503: 60.0}
+CHUNK_BYTES, TIMEOUT_SECONDS, PATIENCE_SECONDS, RESEND_PAUSES = 2**16, 120, {409: 60, 429: 900, 503: 60}, (1, 4)
+LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 EXTENSIONS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"}
 STYLES = {"pending": "", "processing": "cyan", "completed": "green", "failed": "red", "cancelled": "yellow"}
-ENDED = ("completed", "failed", "cancelled")
 
 
 class Trouble(Exception):
     """What was asked for cannot be done; the message is a sentence for people."""
 
 
-def explain(error: Exception, url: str) -> str:
+def explain(error: Trouble | OSError, url: str) -> str:
     """An error as one sentence for people."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
         return f"No service answers at {url}. Start it with `make run`, or name another address with --url."
-    if isinstance(error, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, LOST):
         return f"The connection to {url} was lost. What was queued goes on: see `list`."
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'Writing a result'}: {error.strerror}."
-    return str(error)
+    words = getattr(error, "strerror", None)
+    return f"{getattr(error, 'filename', '') or 'Writing a result'}: {words}." if words else str(error)
 
 
 def clean(text: object) -> str:
@@ -53,8 +51,7 @@ def clean(text: object) -> str:
 
 def natural(path: Path) -> list[tuple[int, str]]:
     """Sort key that puts img2 before img10."""
-    words = re.split(r"(\d+)", path.as_posix().casefold())
-    return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+    return [(int(w), "") if w.isdecimal() else (-1, w) for w in re.split(r"(\d+)", path.as_posix().casefold())]
 
 
 class Screen:
@@ -83,10 +80,9 @@ class Screen:
         return True
 
     def job(self, job: Json, more: str = "") -> None:
-        progress = job["progress"]
-        failed = f", {progress['failed']} failed" if progress["failed"] else ""
+        failed = f", {count} failed" if (count := job["progress"]["failed"]) else ""
         note = f" ({words})" if (words := job.get("phase_detail") or job.get("error")) else ""
-        counts = f"{progress['processed']} of {progress['total']} done{failed}{note}"
+        counts = "{processed} of {total} done".format_map(job["progress"]) + failed + note
         self.line(f"{job['id']}  {job['status']:<10}  {counts}{more}", STYLES.get(job["status"], ""))
 
     def bar(self, column: type[DownloadColumn | MofNCompleteColumn]) -> Progress:
@@ -95,20 +91,18 @@ class Screen:
 
 
 class Upload:
-    """Files as one multipart body, read piece by piece; `len` is exact, for Content-Length."""
+    """Files as one multipart body, read piece by piece; requests makes Content-Length of `len`, which is exact."""
 
     def __init__(self, paths: Sequence[Path], advance: Callable[[int], object]) -> None:
-        self.boundary, self.advance, self.done = uuid.uuid4().hex, advance, 0
+        self.key, self.advance, self.done = os.urandom(16).hex(), advance, 0
         fields = [RequestField.from_tuples("images", (path.name, "", "application/octet-stream")) for path in paths]
-        heads = [f"--{self.boundary}\r\n{field.render_headers()}".encode("utf-8", "replace") for field in fields]
+        heads = [f"\r\n--{self.key}\r\n{field.render_headers()}".encode("utf-8", "replace") for field in fields]
         self.parts = [(path, path.stat().st_size, head) for path, head in zip(paths, heads, strict=True)]
-        self.end = f"--{self.boundary}--\r\n".encode()
-
-    def __len__(self) -> int:
-        return sum(len(head) + size + 2 for _, size, head in self.parts) + len(self.end)
+        self.end = f"\r\n--{self.key}--\r\n".encode()
+        self.len = sum(len(head) + size for _, size, head in self.parts) + len(self.end)
 
     def __iter__(self) -> Iterator[bytes]:
-        self.advance(-self.done)  # it is sent again after a 429
+        self.advance(-self.done)  # it is sent again after a 429 or a lost connection
         self.done = 0
         for path, left, head in self.parts:
             yield head
@@ -122,7 +116,6 @@ class Upload:
                 raise Trouble(f"Cannot read {path}: {error.strerror}.") from error
             if left:
                 raise Trouble(f"{path} became shorter while it was being sent.")
-            yield b"\r\n"
         yield self.end
 
 
@@ -136,12 +129,12 @@ class Service:
         self.session.headers.update({"X-API-Key": token} if token else {})
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """An answer that is no error, or names refused pictures; waits as 429 and 503 say, but not for ever."""
+        """An answer that is no error, or names refused pictures; comes again when told to, but not for ever."""
         started = time.monotonic()
         options |= {"timeout": TIMEOUT_SECONDS, "allow_redirects": False}
         while (response := self.session.request(method, self.url + path, **options)).status_code >= 300:
             wait = response.headers.get("Retry-After", "")
-            if response.status_code != 429 and not (response.status_code == 503 and wait.isdecimal()):
+            if response.status_code not in PATIENCE_SECONDS or not (response.status_code == 429 or wait.isdecimal()):
                 problem = self._parsed(response, "detail")
                 if problem.get("rejected"):
                     break
@@ -167,11 +160,16 @@ class Service:
     def job(self, job_id: str) -> Json:
         return self.ask("GET", f"/queue/job/{quote(job_id, safe='')}", "id", "status", "progress", "results")
 
-    def submit(self, upload: Upload, model: str | None, skip_invalid: bool) -> Json:
-        """The answer to an upload: `rejected` lists refused pictures; without `job_id` none was queued."""
-        query = {"model": model, "on_invalid": "skip" if skip_invalid else "reject"}
-        kind = {"Content-Type": f"multipart/form-data; boundary={upload.boundary}"}
-        return self.ask("POST", "/queue/submit", "rejected", params=query, data=upload, headers=kind)
+    def submit(self, upload: Upload, **query: str | None) -> Json:
+        """The answer to an upload, sent again if the connection is lost: its key keeps that from making two jobs."""
+        headers = {"Content-Type": f"multipart/form-data; boundary={upload.key}", "Idempotency-Key": upload.key}
+        for pause in RESEND_PAUSES:
+            try:
+                return self.ask("POST", "/queue/submit", "rejected", params=query, data=upload, headers=headers)
+            except LOST:
+                self.screen.trouble(f"The connection was lost: sending this job again in {pause} s.", "yellow")
+                time.sleep(pause)
+        return self.ask("POST", "/queue/submit", "rejected", params=query, data=upload, headers=headers)
 
     def follow(self, job_ids: Sequence[str], stream: bool = False) -> Iterator[Json]:
         """Yields each job when it has ended; shows what changes on the way, with `stream` as JSON, too."""
@@ -185,13 +183,13 @@ class Service:
                     if any(job.get(key) != before.get(key) for key in ("status", "progress", "phase")):
                         if stream:
                             self.screen.answer(job)
-                        if job["status"] in ENDED or not self.screen.live:
+                        if job["results"] is not None or not self.screen.live:
                             self.screen.job(job)
                     counts = [known["progress"] for known in latest.values()]
                     done = sum(count["processed"] + count["failed"] for count in counts)
                     what = clean(job.get("phase_detail") or "Working")
                     bar.update(task, description=what, completed=done, total=sum(count["total"] for count in counts))
-                    if job["status"] in ENDED:
+                    if job["results"] is not None:
                         waiting.remove(job_id)
                         yield job
                 time.sleep(min(5.0, 0.2 + 0.05 * len(waiting)) if waiting else 0)
@@ -200,22 +198,19 @@ class Service:
         """Fetches the results of an ended job to `out`, under `names` with the new extension. Overwrites nothing."""
         for index, (entry, name) in enumerate(zip(job["results"] or (), names, strict=False)):
             if entry.get("url"):
-                wanted = target = out / name.with_suffix("." + entry["content_type"].rpartition("/")[2])
-                number = 1
-                while target.exists():
-                    number += 1
-                    target = wanted.with_stem(f"{wanted.stem} ({number})")
+                wanted = out / name.with_suffix("." + entry["content_type"].rpartition("/")[2])
+                stems = (wanted.stem + f" ({number})" * (number > 1) for number in range(1, sys.maxsize))
+                target = next(path for stem in stems if not (path := wanted.with_stem(stem)).exists())
                 self._fetch(f"/queue/job/{job['id']}/result/{index}", target)
                 self.screen.line(f"Saved {target}")
                 yield str(target)
 
     def _fetch(self, path: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{uuid.uuid4().hex}.part")
+        part = target.with_name(f".{os.urandom(16).hex()}.part")
         try:
             with self.request("GET", path, stream=True) as response, part.open("xb") as file:
-                for piece in response.iter_content(CHUNK_BYTES):
-                    file.write(piece)
+                file.writelines(response.iter_content(CHUNK_BYTES))
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
@@ -262,10 +257,10 @@ class Commands:
 
     def submit(self) -> bool:
         """Send pictures to the queue."""
-        args, screen, out = self.args, self.screen, Path(self.args.out or ".")
+        args, screen, service, out = self.args, self.screen, self.service, Path(self.args.out or ".")
         pictures = [picture for argument in args.paths for picture in collect(argument, args.recursive, args.out)]
         out.mkdir(parents=True, exist_ok=True)
-        limits = self.service.ask("GET", "/health", "limits")["limits"]
+        limits = service.ask("GET", "/health", "limits")["limits"]
         jobs, names = dict[str, Json](), dict[str, list[Path]]()
         rejected, failed, saved = list[Json](), list[Json](), list[str]()
         try:
@@ -273,7 +268,7 @@ class Commands:
                 task = bar.add_task("Sending", total=sum(path.stat().st_size for path, _ in pictures))
                 for batch in batches(pictures, limits["max_files_per_job"], limits["max_request_bytes"]):
                     upload = Upload([path for path, _ in batch], lambda count: bar.advance(task, count))
-                    job = self.service.submit(upload, args.model, args.skip_invalid)
+                    job = service.submit(upload, model=args.model, priority=args.priority, on_invalid=args.on_invalid)
                     bad = {entry["index"] for entry in job["rejected"]}
                     rejected += [entry | {"filename": str(batch[entry["index"]][0])} for entry in job["rejected"]]
                     if job_id := job.get("job_id"):
@@ -282,10 +277,10 @@ class Commands:
                         screen.line(f"Queued {job_id}: {job['files_count']} of {len(batch)}, model {job['model']}")
                     else:
                         screen.trouble(f"A job of {len(batch)} was not queued: --skip-invalid queues the good ones.")
-            for job in self.service.follow(list(jobs)) if args.wait or args.out else ():
+            for job in service.follow(list(jobs)) if args.wait or args.out else ():
                 jobs[job["id"]] = job
                 failed += [entry | {"filename": str(names[job["id"]][entry["index"]])} for entry in without_result(job)]
-                saved += self.service.save(job, names[job["id"]], out) if args.out else []
+                saved += service.save(job, names[job["id"]], out) if args.out else []
         except (Trouble, OSError, KeyboardInterrupt):
             if jobs:
                 screen.trouble(f"Jobs that go on without this program: {' '.join(jobs)}", "yellow")
@@ -293,7 +288,7 @@ class Commands:
         finally:
             screen.failures(rejected + failed)
             screen.answer({"jobs": list(jobs.values()), "saved": saved, "rejected": rejected, "failed": failed})
-        return bool(jobs) and not failed and (args.skip_invalid or not rejected)
+        return bool(jobs) and not failed and (args.on_invalid == "skip" or not rejected)
 
     def status(self) -> bool:
         """Show a job."""
@@ -328,8 +323,14 @@ class Commands:
 
     def cancel(self) -> bool:
         """Cancel a job that has not begun."""
-        path = f"/queue/job/{quote(self.args.id, safe='')}/cancel"
-        answer = self.service.ask("POST", path, "message", params={"force": self.args.force})
+        return self._act("cancel", force=self.args.force)
+
+    def retry(self) -> bool:
+        """Queue the failed pictures of a job again."""
+        return self._act("retry")
+
+    def _act(self, verb: str, **query: bool) -> bool:
+        answer = self.service.ask("POST", f"/queue/job/{quote(self.args.id, safe='')}/{verb}", "message", params=query)
         self.screen.line(answer["message"])
         return self.screen.answer(answer)
 
@@ -357,20 +358,19 @@ def parse_arguments() -> argparse.Namespace:
     common.add_argument("--token", help="its API token, if it wants one (default: QUEUE_API_TOKEN)")
     common.add_argument("--json", action="store_true", help="answer in JSON")
     parser = argparse.ArgumentParser(description=__doc__, parents=[common])
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     add = {}
-    for name in ("submit", "status", "monitor", "list", "stats", "cancel", "download", "models"):
-        run = getattr(Commands, name)
-        command = commands.add_parser(name, help=run.__doc__, description=run.__doc__, parents=[common])
-        command.set_defaults(run=run)
-        add[name] = command.add_argument
+    for name in ("submit", "status", "monitor", "list", "stats", "cancel", "retry", "download", "models"):
+        words = getattr(Commands, name).__doc__
+        add[name] = commands.add_parser(name, help=words, description=words, parents=[common]).add_argument
     add["submit"]("paths", nargs="+", metavar="PATH", help="a file, a folder, or a pattern in quotes")
     add["submit"]("--model", help="one of `models` (default: the service's)")
+    add["submit"]("--priority", choices=["low", "normal", "high"], default="normal", help="who goes first")
     add["submit"]("--wait", action="store_true", help="follow the jobs until they have ended")
     add["submit"]("--out", metavar="DIR", help="wait, and save the results here; nothing is overwritten")
-    add["submit"]("--skip-invalid", action="store_true", help="queue the good pictures when others are refused")
+    add["submit"]("--skip-invalid", dest="on_invalid", action="store_const", const="skip", help="queue the good ones")
     add["submit"]("--recursive", action="store_true", help="look into the folders inside folders, too")
-    for name in ("status", "cancel", "download"):
+    for name in ("status", "cancel", "retry", "download"):
         add[name]("id", metavar="ID", help="the job")
     add["monitor"]("ids", nargs="+", metavar="ID", help="jobs")
     add["list"]("--status", choices=list(STYLES), help="only these")
@@ -386,7 +386,7 @@ def main() -> int:
     args = parse_arguments()
     screen, url = Screen(args.json), (args.url if "://" in args.url else f"http://{args.url}").rstrip("/")
     try:
-        return 0 if args.run(Commands(Service(url, args.token, screen), screen, args)) else 1
+        return 0 if getattr(Commands(Service(url, args.token, screen), screen, args), args.command)() else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read the answer has had enough of it

@@ -47,7 +47,7 @@ def test_status_tells_of_failed_files(cli: CommandLine, half_failed: str) -> Non
     assert done.stderr.startswith("bad.jpg: ")
 
 
-@pytest.mark.parametrize("command", ["status", "monitor", "cancel", "download"])
+@pytest.mark.parametrize("command", ["status", "monitor", "cancel", "retry", "download"])
 def test_an_unknown_job(cli: CommandLine, command: str) -> None:
     for unknown in (UNKNOWN, "../../models?x#"):
         done = cli(command, unknown)
@@ -125,6 +125,17 @@ def test_cancel_a_running_job_by_force(cli: CommandLine, service: Service) -> No
     assert cli("cancel", job_id).returncode == 1
     assert cli.json("cancel", job_id, "--force")["status"] == "cancelled"
     assert service.wait_for(job_id)["status"] == "cancelled"
+
+
+def test_retry(cli: CommandLine, service: Service, half_failed: str, finished: str) -> None:
+    before = service.job(half_failed)
+    assert cli("retry", half_failed).stdout == "The failed files are queued again\n"
+    after = service.wait_for(half_failed)
+    assert str(after["completed_at"]) > str(before["completed_at"])
+    assert cli.json("retry", half_failed)["job_id"] == half_failed
+    done = cli("retry", finished)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "none of its files failed" in done.stderr
 
 
 def test_download(cli: CommandLine, finished: str, tmp_path: Path) -> None:

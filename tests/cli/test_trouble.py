@@ -94,35 +94,6 @@ def test_patience_has_an_end() -> None:
     assert done.stderr == f"{cli.url} is busy and asks to come back in 86400 s. Try again later.\n"
 
 
-def test_lost_during_an_upload(tmp_path: Path) -> None:
-    large = tmp_path / "large.jpg"
-    with large.open("wb") as file:
-        file.truncate(64 * 2**20)
-    uploads = 0
-
-    def handle(request: Request) -> None:
-        nonlocal uploads
-        if request.command == "GET":
-            request.answer(200, LIMITS)
-            return
-        uploads += 1
-        if uploads == 1:
-            request.body()
-            request.answer(202, QUEUED)
-        else:
-            request.rfile.read(100_000)
-            request.connection.close()
-
-    with serving(handle) as cli:
-        done = cli("submit", *[CAT] * 5, large, "--json")
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "Jobs that go on without this program: 1",
-        f"The connection to {cli.url} was lost. What was queued goes on: see `list`.",
-    ]
-    assert [job["job_id"] for job in json.loads(done.stdout)["jobs"]] == ["1"]
-
-
 def test_lost_during_a_download(tmp_path: Path) -> None:
     def handle(request: Request) -> None:
         if request.path.endswith("/result/0"):

@@ -18,7 +18,7 @@ def folder_of(root: Path) -> list[Path]:
 
 
 def parts_of(upload: Upload, body: bytes) -> list[Message]:
-    head = f"Content-Type: multipart/form-data; boundary={upload.boundary}\r\n\r\n".encode()
+    head = f"Content-Type: multipart/form-data; boundary={upload.key}\r\n\r\n".encode()
     parts = message_from_bytes(head + body).get_payload()
     assert isinstance(parts, list)
     return [part for part in parts if isinstance(part, Message)]
@@ -28,7 +28,7 @@ def test_every_file_arrives_whole(tmp_path: Path) -> None:
     upload = Upload(folder_of(tmp_path), lambda count: None)
     pieces = list(upload)
     body = b"".join(pieces)
-    assert len(upload) == len(body)
+    assert upload.len == len(body)
     assert max(map(len, pieces)) <= CHUNK_BYTES
     parts = parts_of(upload, body)
     assert [part.get_payload(decode=True) for part in parts] == list(CONTENTS.values())
