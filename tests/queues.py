@@ -14,7 +14,14 @@ from tests.pictures import encode, ramp
 PICTURE = encode(ramp(8, 8), "PNG")
 CUTOUT = encode(ramp(9, 9), "PNG")
 # Small, so that a test can go beyond each of them with a few bytes.
-LIMITS = Limits(max_files_per_job=5, max_upload_bytes=64 * 1024, max_request_bytes=160 * 1024, max_pixels=1_000_000)
+LIMITS = Limits(
+    max_files_per_job=5,
+    max_upload_bytes=64 * 1024,
+    max_request_bytes=160 * 1024,
+    max_pixels=1_000_000,
+    max_pending_files=1000,
+    disk_reserve_bytes=0,
+)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from web.problems import status_of
 
 PAGES = [path for path in source_files(".md") if path.parts[0] not in ("tests", "bench")]
 ENDPOINTS = [(method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item]
-COMMANDS = ("submit", "status", "monitor", "list", "stats", "cancel", "download", "models")
+COMMANDS = ("submit", "status", "monitor", "list", "stats", "cancel", "retry", "download", "models")
 
 
 def page(name: str) -> str:

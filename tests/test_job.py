@@ -63,7 +63,7 @@ def test_a_status_can_be_set_only_where_a_client_may_decide(
 
 
 @pytest.mark.parametrize("before", [status for status in JobStatus if status is not JobStatus.FAILED])
-def test_only_a_failed_job_can_be_retried(queue: QueueManager, before: JobStatus) -> None:
+def test_only_a_job_with_failed_files_can_be_retried(queue: QueueManager, before: JobStatus) -> None:
     job_id = job_in(queue, before)
     with pytest.raises(IllegalTransition, match=f"cannot be retried: it is {before}"):
         queue.retry_job(job_id)

@@ -142,3 +142,34 @@ def test_a_running_job_is_stopped_by_force_and_what_had_finished_stays(tmp_path:
         assert service.wait_for(service.submit([PICTURE]))["status"] == "completed"
         assert service.job(job_id) == view
         assert len(children_of(service)) == 1
+
+
+def test_the_service_stays_ready_when_a_child_is_replaced(tmp_path: Path) -> None:
+    with running(tmp_path, child_max_files="1") as service:
+        service.wait_until("/ready")
+        (first,) = children_of(service)
+        assert service.wait_for(service.submit([PICTURE]))["status"] == "completed"
+        assert requests.get(service.url + "/ready", timeout=5).status_code == 200
+        while not (children := children_of(service)) or children == [first]:
+            assert requests.get(service.url + "/ready", timeout=5).status_code == 200
+
+
+def test_a_caller_that_gives_up_frees_its_child_and_its_bytes(tmp_path: Path) -> None:
+    async def story() -> None:
+        settings = Settings(data_dir=tmp_path, default_model="u2netp")
+        queue = open_queue(settings)
+        worker = init_worker(queue, max_concurrent=1, settings=settings)
+        await worker.start()
+        call = asyncio.create_task(worker.process_image_bytes(PICTURE[1], model="u2netp"))
+        async with asyncio.timeout(30):
+            while not list((tmp_path / "data").glob("direct/*/input")):  # noqa: ASYNC110 - an outside view
+                await asyncio.sleep(0.001)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert not [path for path in (tmp_path / "data" / "direct").rglob("*") if path.is_file()]
+        assert await worker.process_image_bytes(PICTURE[1], model="u2netp")
+        await worker.stop()
+        queue.database.close()
+
+    asyncio.run(story())

@@ -19,8 +19,8 @@ ROWS = (
     ("web",),
     ("job_worker",),
     ("operations", "queue_manager", "model_downloads"),
-    ("submission",),
-    ("models", "database", "storage", "retry_policy", "log_setup"),
+    ("submission", "retention"),
+    ("models", "database", "storage", "retry_policy", "worker_report", "log_setup"),
     ("image_header", "job", "settings"),
     ("errors",),
 )

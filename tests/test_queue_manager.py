@@ -72,6 +72,7 @@ def test_get_job_is_a_plain_dict_keyed_by_the_columns(queue: QueueManager, clock
         "processed_files": 0,
         "failed_files": 0,
         "model": "u2net",
+        "priority": "normal",
         "error_message": None,
         "results": None,
         "metadata": {},

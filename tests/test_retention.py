@@ -7,7 +7,8 @@ import pytest
 from database.job_store import JobStore
 from errors import JobExpired, JobNotFound
 from job import JobStatus, timestamp, utc_now
-from queue_manager import EXPIRE_BATCH, EXPIRED_MEMORY, QueueManager
+from queue_manager import QueueManager
+from retention import EXPIRE_BATCH, EXPIRED_MEMORY
 from storage.local import LocalStorage
 from tests.queues import PICTURE, Clock, claim, fail, finish, job_in, stored, submit
 

@@ -93,7 +93,7 @@ def test_all_files_together_may_be_too_large(submission: Submission) -> None:
     content = PICTURE.ljust(LIMITS.max_upload_bytes, b"\0")
     send(submission, "1.png", content)
     send(submission, "2.png", content)
-    with pytest.raises(RequestTooLarge, match=r"at most 0\.15625 MiB in all"):
+    with pytest.raises(RequestTooLarge, match=r"at most 0\.1562 MiB in all"):
         send(submission, "3.png", content)
     submission.discard()
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from database.engine import Database
 from database.job_store import JobStore
 from database.tables import counters, job_files, jobs
-from job import JobStatus, NewFile, Outcome
+from job import JobStatus, NewFile, Outcome, Priority
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
 LEASE_SECONDS = 60.0
@@ -21,7 +21,7 @@ def add_job(store: JobStore, count: int = 1, model: str = "u2netp", now: datetim
     """A pending job; nothing of it is in any storage."""
     job_id = str(uuid.uuid4())
     files = [NewFile(f"{n}.png", f"uploads/{job_id}/{n}", 100, "cd" * 32, "png") for n in range(count)]
-    store.insert(now, job_id, "remove_background", model, {"model": model}, {}, files)
+    store.insert(now, job_id, "remove_background", model, {"model": model}, {}, Priority.NORMAL, files, 1_000_000, None)
     return job_id
 
 
@@ -66,7 +66,8 @@ def contradictions(database: Database) -> list[str]:
                 "ended when its last file has": status.ended == (waiting == 0),
                 "completed_at": status.ended == (job["completed_at"] is not None),
                 "results": status.ended == (job["results"] is not None),
-                "pending while nothing was begun": status is not JobStatus.PENDING or waiting == len(rows),
+                "pending while nothing is being done": status is not JobStatus.PENDING
+                or not any(row["status"] == JobStatus.PROCESSING for row in rows),
                 "leased while processing": all(
                     (row["status"] == JobStatus.PROCESSING)
                     == (row["lease_token"] is not None)

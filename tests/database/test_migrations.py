@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from database.job_store import JobStore
 from database.migrate import HEAD, configuration, current_revision, upgrade
 from database.tables import job_files, metadata
 from errors import DatabaseError, DatabaseTooNew
-from job import JobStatus
+from job import JobStatus, utc_now
 from tests.database.jobs import add_job, contradictions, counted, recounted
 
 ROOT = Path(__file__).parents[2]
@@ -238,3 +239,12 @@ def test_every_file_belongs_to_a_job(database: Database, jobs: JobStore) -> None
         row = dict(connection.execute(job_files.select()).mappings().one())
     with pytest.raises(IntegrityError), database.write() as connection:
         connection.execute(insert(job_files), row | {"id": None, "job_id": "nobody"})
+
+
+def test_adopted_jobs_stay_for_one_more_retention_period(earlier_database: Database) -> None:
+    upgrade(earlier_database)
+    store = JobStore(earlier_database)
+    count = len(EARLIER_JOBS)
+    now = utc_now()
+    assert store.expire(now, now - timedelta(days=7), 100) == (0, [])
+    assert store.expire(now, now + timedelta(seconds=1), 100) == (count, [])

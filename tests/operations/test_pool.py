@@ -20,6 +20,7 @@ from storage.local import LocalStorage
 from tests.service import ROOT, SAMPLES, alive, wait_until_dead
 
 MODEL = "u2netp"
+MAX_PX = 50_000_000
 # A native call that never gives Python's lock back: no thread and no signal handler of Python can run.
 HOLD_THE_LOCK = "__import__('ctypes').PyDLL(None).sleep(600)"
 CRASH = "__import__('ctypes').string_at(0)"
@@ -37,14 +38,22 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 @pytest.fixture
 def pool(storage: LocalStorage) -> Iterator[ChildPool]:
-    made = ChildPool(storage, threads=1, memory_bytes=2**40, child_max_files=3, load_timeout_seconds=60)
+    made = ChildPool(
+        storage,
+        threads=1,
+        memory_bytes=2**40,
+        child_max_files=3,
+        load_timeout_seconds=60,
+        max_pixels=MAX_PX,
+        max_idle=1,
+    )
     yield made
     made.close()
 
 
 @pytest.fixture
 def child(storage: LocalStorage, weights: tuple[Path, ...]) -> Iterator[Child]:
-    made = Child(fork_server(), ChildSetup(MODEL, weights, 1, storage))
+    made = Child(fork_server(), ChildSetup(MODEL, weights, 1, storage, MAX_PX))
     made.load(60)
     yield made
     made.kill()
@@ -52,7 +61,7 @@ def child(storage: LocalStorage, weights: tuple[Path, ...]) -> Iterator[Child]:
 
 def task(storage: LocalStorage, name: str = "out", picture: bytes | None = None) -> Task:
     storage.put("in/0/0", SAMPLES[0].read_bytes() if picture is None else picture)
-    return Task("remove_background", {"model": MODEL}, "in/0/0", f"results/0/{name}", 50_000_000)
+    return Task("remove_background", {"model": MODEL}, "in/0/0", f"results/0/{name}")
 
 
 def test_a_picture_goes_from_storage_to_storage(
@@ -104,6 +113,12 @@ def test_a_crash_in_native_code_costs_that_call_only(child: Child) -> None:
     assert not child.usable
 
 
+def test_a_child_that_eats_memory_is_stopped_by_its_limit(child: Child) -> None:
+    with pytest.raises(MemoryError):
+        child._call(eval, 30, "len(bytes(64 * 2**30))")
+    assert child._call(warm, 5) == child.pid  # and lives on
+
+
 def test_a_child_that_holds_the_interpreter_lock_is_stopped(child: Child) -> None:
     assert child.pid is not None
     with pytest.raises(FileTimeout):
@@ -141,7 +156,15 @@ def test_a_running_file_can_be_stopped_from_outside(
 
 
 def test_idle_models_are_unloaded_when_memory_is_short(storage: LocalStorage, weights: tuple[Path, ...]) -> None:
-    small = ChildPool(storage, threads=1, memory_bytes=1, child_max_files=9, load_timeout_seconds=60)
+    small = ChildPool(
+        storage,
+        threads=1,
+        memory_bytes=1,
+        child_max_files=9,
+        load_timeout_seconds=60,
+        max_pixels=MAX_PX,
+        max_idle=1,
+    )
     try:
         small.warm(MODEL, weights)
         (first,) = small._idle
@@ -169,7 +192,8 @@ from operations.pool import Child, fork_server
 from storage.local import LocalStorage
 if __name__ == "__main__":
     paths = open_store(os.environ).locate(catalog.find("u2netp"))
-    children = [Child(fork_server(), ChildSetup("u2netp", paths, 1, LocalStorage(Path(".")))) for _ in range(2)]
+    setup = ChildSetup("u2netp", paths, 1, LocalStorage(Path(".")), 1_000_000)
+    children = [Child(fork_server(), setup) for _ in range(2)]
     for child in children:
         child.load(60)
     for child, code in zip(children, sys.argv[1:]):

@@ -107,7 +107,7 @@ def test_pages_of_any_site_may_submit_without_credentials(site: Site) -> None:
 def test_pages_may_read_the_headers_they_need(site: Site) -> None:
     response = site.get(f"/queue/job/{submit(site.queue)}", headers={"Origin": SHOP})
     exposed = {name.strip() for name in response.headers["Access-Control-Expose-Headers"].split(",")}
-    assert exposed == {"Location", "ETag", "Retry-After", "Content-Disposition"}
+    assert exposed == {"Location", "ETag", "Retry-After", "Content-Disposition", "Idempotent-Replayed"}
 
 
 def test_a_preflight_needs_no_token_and_may_announce_one(locked: Site) -> None:
@@ -145,3 +145,7 @@ def test_our_own_page_and_scripts_can_act_on_the_whole_queue(site: Site) -> None
 
 def test_with_the_token_the_origin_does_not_matter(locked: Site) -> None:
     assert locked.post("/queue/pause", headers={"Origin": SHOP, **TOKEN}).json() == {"paused": True}
+
+
+def test_an_origin_that_is_no_address_is_foreign(site: Site) -> None:
+    problem(site.post("/queue/pause", headers={"Origin": "http://["}), 403, "foreign_origin")

@@ -8,6 +8,7 @@ import zipfile
 from urllib.parse import unquote
 
 import pytest
+import requests
 
 from job import JobStatus
 from storage.local import LocalStorage
@@ -224,3 +225,22 @@ def test_a_client_that_has_the_zip_is_told_so_without_it(site: Site) -> None:
     assert (response.status_code, response.content) == (304, b"")
     other = f"/queue/job/{finished(site, 'a.jpg', 'b.jpg')}/result"
     assert site.get(other, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_a_zip_whose_bytes_are_gone_is_410_and_not_half_a_zip(site: Site, storage: LocalStorage) -> None:
+    job_id = finished(site, "a.png", "b.png")
+    storage.delete(next(key for key in stored(storage) if key.startswith(f"results/{job_id}/1-")))
+    problem(site.get(f"/queue/job/{job_id}/result"), 410, "blob_missing")
+
+
+def test_head_tells_what_get_would(site: Site) -> None:
+    job_id = finished(site)
+    told = requests.head(f"{site.url}/queue/job/{job_id}/result", timeout=10)
+    assert (told.status_code, told.content, told.headers["ETag"]) == (200, b"", ETAG)
+    assert requests.head(f"{site.url}/health", timeout=10).status_code == 200
+    assert requests.head(f"{site.url}/queue/submit", timeout=10).status_code == 405
+
+
+def test_a_list_leaves_out_long_results(site: Site) -> None:
+    finished(site, "a.png", "b.png")
+    assert [job.results for job in site.queue.list_jobs(None, 10).jobs] == [None]

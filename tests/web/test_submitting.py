@@ -170,7 +170,7 @@ def test_a_file_that_is_too_large_is_named(site: Site) -> None:
 
 def test_a_request_that_is_too_large_is_refused(site: Site) -> None:
     told = problem(site.submit([LARGE] * 3), 413, "request_too_large")
-    assert "0.15625 MiB" in told["detail"]
+    assert "0.1562 MiB" in told["detail"]
     assert_nothing_is_stored(site)
 
 
