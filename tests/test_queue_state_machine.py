@@ -1,6 +1,6 @@
 """Whatever is done to a queue, in whatever order, it does what a small model of it does; see tests/state_model.py.
 
-An ordinary run takes a few hundred steps, always the same. STATE_MACHINE_STEPS=10000 takes so many, by chance.
+An ordinary run takes some 2,000 steps, always the same. STATE_MACHINE_STEPS=10000 takes so many, by chance.
 """
 
 import hashlib
