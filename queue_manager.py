@@ -124,8 +124,7 @@ class QueueManager:
             submission.discard()
             raise
         logger.info("job %s queued: files %d, model %s", submission.job_id, len(submission.accepted), model)
-        for listener in self._listeners:
-            listener()
+        self._tell_listeners()
         wait = None if file_seconds is None else file_seconds * (ahead + 1)
         return Queued(job, ahead + 1, wait, submission.rejected, replayed=False)
 
@@ -167,6 +166,10 @@ class QueueManager:
     def on_submit(self, listener: Callable[[], None]) -> None:
         """Call `listener`, from any thread, whenever this process has queued something."""
         self._listeners.append(listener)
+
+    def _tell_listeners(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     # --- look -----------------------------------------------------------------------------------------------
 
@@ -295,16 +298,14 @@ class QueueManager:
             )
             raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}, {reason}.")
         logger.info("job %s: files queued again: %d", job_id, again)
-        for listener in self._listeners:
-            listener()
+        self._tell_listeners()
         return self.job(job_id)
 
     def set_paused(self, paused: bool) -> None:
         """Paused, workers finish what they have and claim nothing."""
         self._workers.set_paused(paused)
         logger.warning("queue %s", "paused" if paused else "resumed")
-        for listener in self._listeners:
-            listener()
+        self._tell_listeners()
 
     def is_paused(self) -> bool:
         return self._workers.is_paused()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from database.engine import Database
 from database.tables import idempotency_keys as keys
@@ -55,19 +55,13 @@ class KeyStore:
         """Keep a reservation while its files arrive."""
         with self._database.write() as connection:
             connection.execute(
-                update(keys)
-                .where(keys.c.key == reservation.key, keys.c.token == reservation.token, keys.c.job_id.is_(None))
-                .values(expires_at=timestamp(now + RESERVED))
+                update(keys).where(still_reserved(reservation)).values(expires_at=timestamp(now + RESERVED))
             )
 
     def release(self, reservation: Reservation) -> None:
         """Give a key back after its request was refused."""
         with self._database.write() as connection:
-            connection.execute(
-                delete(keys).where(
-                    keys.c.key == reservation.key, keys.c.token == reservation.token, keys.c.job_id.is_(None)
-                )
-            )
+            connection.execute(delete(keys).where(still_reserved(reservation)))
 
     def drop(self, known: KnownKey) -> None:
         """Forget a key whose job is gone."""
@@ -81,11 +75,16 @@ class KeyStore:
             return connection.execute(delete(keys).where(keys.c.key.in_(old))).rowcount
 
 
+def still_reserved(reservation: Reservation) -> ColumnElement[bool]:
+    """Only the row that this very request reserved, as long as no job came of it."""
+    return and_(keys.c.key == reservation.key, keys.c.token == reservation.token, keys.c.job_id.is_(None))
+
+
 def bind_key(connection: Connection, now: datetime, reservation: Reservation, job_id: str) -> None:
     """Say which job a key made, in the transaction that makes it. Raises SubmitInProgress when the key was lost."""
     bound = connection.execute(
         update(keys)
-        .where(keys.c.key == reservation.key, keys.c.token == reservation.token, keys.c.job_id.is_(None))
+        .where(still_reserved(reservation))
         .values(job_id=job_id, fingerprint=reservation.fingerprint, expires_at=timestamp(now + KEPT))
     ).rowcount
     if not bound:
