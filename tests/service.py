@@ -65,9 +65,9 @@ class Service:
         view: dict[str, object] = requests.get(f"{self.url}/queue/job/{job_id}", timeout=10).json()
         return view
 
-    def wait_for(self, job_id: str) -> dict[str, object]:
+    def wait_for(self, job_id: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, object]:
         """Poll until a job has ended."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError):
                 view = self.job(job_id)
