@@ -69,11 +69,11 @@ class Client:
         options = {"params": query, "data": upload, "headers": headers}
         for pause in RESEND_PAUSES_SECONDS:
             try:
-                return self.ask("POST", "/queue/submit", "rejected", **options)
+                return self.ask("POST", "/queue/submit", "job_id", "rejected", **options)
             except ConnectionLost:
                 self._screen.note(f"The connection was lost: sending this job again in {pause} s.")
                 time.sleep(pause)
-        return self.ask("POST", "/queue/submit", "rejected", **options)
+        return self.ask("POST", "/queue/submit", "job_id", "rejected", **options)
 
     def download(self, path: str, file: BinaryIO) -> None:
         """Write what is at a path of the service into a file. Raises OSError when that cannot be written."""

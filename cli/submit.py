@@ -64,27 +64,35 @@ class Submission:
                 self._send_job(pictures, max_bytes, lambda count: bar.advance(task, count))
 
     def _send_job(self, pictures: Sequence[Picture], max_bytes: int, advance: Callable[[int], object]) -> None:
-        sizes = [picture.path.stat().st_size for picture in pictures]
-        fitting = [place for place, size in enumerate(sizes) if size <= max_bytes]
-        rejected = [too_large(place, max_bytes) for place, size in enumerate(sizes) if size > max_bytes]
-        advance(sum(size for size in sizes if size > max_bytes))
-        job: Json = {}
-        if fitting and (self._skip_invalid or not rejected):
-            try:
-                job = self._upload([pictures[place].path for place in fitting], advance)
-                refused = job["rejected"]
-            except FilesRefused as refusal:
-                refused = refusal.rejected
-            rejected += [entry | {"index": fitting[entry["index"]]} for entry in refused]
-        rejected.sort(key=lambda entry: int(entry["index"]))
+        job, rejected = self._offer(pictures, max_bytes, advance)
         places = {entry["index"] for entry in rejected}
         self.rejected += [entry | {"filename": str(pictures[entry["index"]].path)} for entry in rejected]
-        if "job_id" in job:
+        if job is not None:
             self.jobs[job["job_id"]] = job
             self._names[job["job_id"]] = [picture.name for place, picture in enumerate(pictures) if place not in places]
             self._screen.line(f"Queued {job['job_id']}: {job['files_count']} of {len(pictures)}, model {job['model']}")
         elif len(rejected) < len(pictures):
             self._screen.trouble(f"A job of {len(pictures)} was not queued: --skip-invalid queues the good ones.")
+
+    def _offer(
+        self, pictures: Sequence[Picture], max_bytes: int, advance: Callable[[int], object]
+    ) -> tuple[Json | None, list[Json]]:
+        """The job that was made, if any, and an entry for each picture that is refused; `index` is its place."""
+        sizes = [picture.path.stat().st_size for picture in pictures]
+        fitting = [place for place, size in enumerate(sizes) if size <= max_bytes]
+        rejected = [too_large(place, max_bytes) for place, size in enumerate(sizes) if size > max_bytes]
+        if not fitting or (rejected and not self._skip_invalid):
+            advance(sum(sizes))
+            return None, rejected
+        try:
+            job = self._upload([pictures[place].path for place in fitting], advance)
+            refused = job["rejected"]
+        except FilesRefused as refusal:
+            job = None
+            refused = refusal.rejected
+        # The service counts what it was sent.
+        rejected += [entry | {"index": fitting[entry["index"]]} for entry in refused]
+        return job, rejected
 
     def _upload(self, paths: Sequence[Path], advance: Callable[[int], object]) -> Json:
         upload = Upload(paths, advance)

@@ -113,20 +113,21 @@ def test_a_token_that_cannot_be_sent(token: str) -> None:
 
 
 def test_a_file_above_the_limit_of_one_file_is_not_sent(tmp_path: Path) -> None:
-    large = sparse(tmp_path / "large.jpg", 10**8 + 1)
+    large, bad = sparse(tmp_path / "large.jpg", 10**8 + 1), sparse(tmp_path / "bad.jpg", 1)
+    refused = QUEUED | {"rejected": [{"index": 0, "filename": "bad.jpg", "code": "x", "reason": "No picture."}]}
     bodies: list[bytes] = []
 
     def handle(request: Request) -> None:
         if request.command == "POST":
             bodies.append(request.body())
-        request.answer(200, LIMITS | QUEUED)
+        request.answer(200, LIMITS | refused)
 
     with serving(handle) as cli:
-        whole, rest = cli("submit", large, CAT), cli("submit", large, CAT, "--skip-invalid")
+        whole, rest = cli("submit", large, bad, CAT), cli("submit", large, bad, CAT, "--skip-invalid")
     assert (whole.returncode, rest.returncode) == (1, 0)
     told = f"{large}: The file is larger than the 95.37 MiB that one may have."
-    assert whole.stderr.splitlines() == ["A job of 2 was not queued: --skip-invalid queues the good ones.", told]
-    assert rest.stderr.splitlines() == [told]
+    assert whole.stderr.splitlines() == ["A job of 3 was not queued: --skip-invalid queues the good ones.", told]
+    assert rest.stderr.splitlines() == [told, f"{bad}: No picture."]
     assert [b"large.jpg" in body for body in bodies] == [False]
 
 
