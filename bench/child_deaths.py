@@ -28,8 +28,11 @@ from tests.service import POLL_SECONDS, SAMPLES, Service, alive, children_of, ru
 
 SLOTS = 2
 JOB_FILES = 5
-# Enough that both slots stay busy until the next kill.
-WAITING_FILES = 40
+# Files completed between two deaths, at most, and enough that both slots stay busy until then.
+MOST_BETWEEN = 15
+WAITING_FILES = 20
+# Enough that every slot has its child.
+WARM_UP_FILES = 8
 # Descriptors and threads that may come and go: connections of the database and of clients.
 ALLOWED_MORE = 12
 CHARGED = re.compile(r"job (\S+) file (\d+) \(.*\): (?:attempt \d+ failed, again in .* s|failed): .*process (\d+)\.$")
@@ -75,18 +78,19 @@ class Figures:
 def work_and_die(service: Service, kills: int, chance: random.Random) -> Figures:
     figures = Figures()
     service.wait_until("/ready")
-    service.wait_for(service.submit([("small.jpg", SMALL)] * WAITING_FILES))
+    service.wait_for(service.submit([("small.jpg", SMALL)] * WARM_UP_FILES))
     before = Resources.of(service)
     jobs = []
     for number in range(kills):
         jobs += keep_busy(service)
-        time.sleep(chance.uniform(0, 1))
+        finish_some(service, chance.randint(0, MOST_BETWEEN))
+        time.sleep(chance.uniform(0, 0.3))
         pid = kill_held(service, chance) if number % 2 == 0 else kill_running(service, chance)
         figures.killed.add(pid)
         if number % 2 == 0:
             figures.held.add(pid)
     views = [service.wait_for(job_id) for job_id in jobs]
-    service.wait_for(service.submit([("small.jpg", SMALL)] * WAITING_FILES))
+    service.wait_for(service.submit([("small.jpg", SMALL)] * WARM_UP_FILES))
     check_charges(service, figures)
     for job_id, view in zip(jobs, views, strict=True):
         check_job(job_id, results_of(view), figures)
@@ -97,9 +101,20 @@ def work_and_die(service: Service, kills: int, chance: random.Random) -> Figures
 
 
 def keep_busy(service: Service) -> list[str]:
-    ((waiting,),) = rows(service, "SELECT count(*) FROM job_files WHERE status = 'pending'")
-    assert isinstance(waiting, int)
+    waiting = count(service, "pending")
     return [service.submit([("small.jpg", SMALL)] * JOB_FILES) for _ in range(waiting, WAITING_FILES, JOB_FILES)]
+
+
+def finish_some(service: Service, files: int) -> None:
+    enough = count(service, "completed") + files
+    while count(service, "completed") < enough:
+        time.sleep(POLL_SECONDS)
+
+
+def count(service: Service, status: str) -> int:
+    ((files,),) = rows(service, f"SELECT count(*) FROM job_files WHERE status = '{status}'")
+    assert isinstance(files, int)
+    return files
 
 
 def loaded(service: Service, pids: Sequence[int]) -> list[int]:

@@ -85,6 +85,13 @@ class Service:
             time.sleep(POLL_SECONDS)
         raise AssertionError(f"never {files} active:\n{self.log}")
 
+    def wait_for_log(self, text: str) -> None:
+        """Poll until the log says something."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while text not in self.log:
+            assert time.monotonic() < deadline, f"never told: {text}\n{self.log}"
+            time.sleep(POLL_SECONDS)
+
     def processes(self) -> list[int]:
         """Process ids of the service and all that descends from it."""
         return descendants(self.process.pid)

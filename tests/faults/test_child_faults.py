@@ -101,8 +101,7 @@ def test_a_child_that_dies_while_it_loads_the_default_model_is_replaced(tmp_path
         while not (loading := children_of(service)):
             time.sleep(POLL_SECONDS)
         signal_all(loading, signal.SIGKILL)
-        while "The process that loads model u2netp died." not in service.log:
-            time.sleep(POLL_SECONDS)
+        service.wait_for_log("The process that loads model u2netp died.")
         assert requests.get(f"{service.url}/ready", timeout=10).status_code == 503
         # A picture has its own child made, and that shows that the model can be loaded.
         finished = service.wait_for(service.submit([("photo.jpg", PHOTO)]))
