@@ -26,7 +26,7 @@ GUNICORN = [
 ]
 PICTURE = (SAMPLES[0].name, SAMPLES[0].read_bytes())
 # More than are worked on until the next kill.
-JOB_FILES = 40
+JOB_FILES = 15
 
 
 def takeovers(service: Service, kills: int) -> Iterator[float]:

@@ -43,7 +43,7 @@ class Service:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"the service ended early:\n{self.log}"
-            with contextlib.suppress(requests.ConnectionError):
+            with contextlib.suppress(requests.ConnectionError, requests.Timeout):
                 if requests.get(self.url + path, timeout=5).status_code == status:
                     return
             time.sleep(POLL_SECONDS)
