@@ -75,7 +75,7 @@ def publish_instead(service: Service, queue: QueueManager) -> None:
 
 
 def wrong(service: Service, queue: QueueManager, job_id: str, late: str) -> list[str]:
-    service.wait_for_log(f"job {job_id} file 0: the lease is lost, its result is dropped")
+    service.wait_for_log(f"job {job_id} file 0 ({PICTURE[0]}): the lease is lost, its result is dropped")
     (entry,) = results_of(service.wait_for(job_id))
     told = {
         "the late bytes are still there": late not in results(queue, job_id),

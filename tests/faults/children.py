@@ -32,14 +32,14 @@ def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def hold(service: Service, files: int) -> list[int]:
-    """Stop all children (SIGSTOP) with so many files surely in their hands; their process ids."""
+    """Stop all children (SIGSTOP) with so many files surely in their hands, and perhaps more claimed; their process ids."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     before, same = frozenset[object](), 0
     while same < SETTLED_POLLS:
         assert time.monotonic() < deadline, f"never {files} files in hand:\n{service.log}"
         signal_all(children_of(service), signal.SIGSTOP)
         now = in_hand(service)
-        same = same + 1 if now == before and len(now) == files else 0
+        same = same + 1 if now == before and len(now) >= files else 0
         before = now
         time.sleep(POLL_SECONDS)
     return children_of(service)

@@ -39,7 +39,7 @@ def test_a_child_whose_file_was_lost_meanwhile_is_stopped_and_the_log_says_so(tm
         other.database.close()
         service.process.send_signal(signal.SIGCONT)
         assert wait_until_dead(children, 30) == []
-        service.wait_for_log(f"job {job_id} file 0: the lease is lost")
+        service.wait_for_log(f"job {job_id} file 0 ({PICTURE[0]}): the lease is lost")
         assert [entry["attempts"] for entry in results_of(service.job(job_id))] == [1]
         assert published(service, job_id) == CUTOUT
 
