@@ -31,7 +31,7 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, layers, documents, dep
 	$(PY) -m pytest --quiet tests/test_layers.py tests/test_deploy.py $(wildcard tests/test_docs.py)
 	$(VENV)/bin/hadolint Dockerfile
 
-bench: $(VENV)/.compiled ## Measure speed beside rembg and the model alone (ARGS=--quick: a minute instead of an hour)
+bench: $(VENV)/.compiled ## Measure speed beside rembg and the model alone (ARGS=--quick: minutes, not an hour)
 	@$(PY) -m models pull u2netp u2net
 	$(PY) -m bench.side_by_side $(ARGS)
 

@@ -109,7 +109,7 @@ def prepared_server() -> Path:
     stamp = SERVER_ENVIRONMENT / "installed.txt"
     wanted = SERVER_REQUIREMENTS.read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
-        print("Installing rembg's own server (600 MB), once.", flush=True)
+        print("Installing rembg's own server (830 MB), once.", flush=True)
         shutil.rmtree(SERVER_ENVIRONMENT, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", SERVER_ENVIRONMENT], check=True)
         install = ("-m", "pip", "install", "--quiet", "--requirement", SERVER_REQUIREMENTS)

@@ -9,6 +9,7 @@ In each round all do the same photos, one contender after the other, and each is
 import argparse
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +23,9 @@ from statistics import median
 from bench.contenders import CORES, limit, rembg_loop, rembg_server, service
 from bench.stages import operation_seconds, service_seconds
 from bench.throughput import Contender, Run, camera_photos, measure
+from errors import ServiceError
+from models import catalog
+from models.weights import open_store
 
 Start = Callable[[str], AbstractContextManager[Contender]]
 LIMIT, SERVICE = "limit", "service"
@@ -74,9 +78,11 @@ def side_by_side(names: Sequence[str], model: str, photos: Photos, rounds: int) 
     chosen = {name: fastest_way(name, model, photos) for name in names}
     print(", ".join(f"{TITLES[name]}: {way}" for name, way in chosen.items() if len(WAYS[name]) > 1), flush=True)
     runs: dict[str, list[Run]] = {name: [] for name in names}
-    for _ in range(rounds):
+    for number in range(rounds):
         for name, way in chosen.items():
             runs[name].append(run_once(WAYS[name][way], model, photos.warm_up, photos.measured))
+        rates = ", ".join(f"{TITLES[name]} {runs[name][-1].per_second:.2f}/s" for name in names)
+        print(f"round {number + 1}: {rates}", file=sys.stderr, flush=True)
     return runs
 
 
@@ -147,12 +153,22 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def check_weights(models: Sequence[str]) -> None:
+    """rembg finds the same files, since it looks in the same place; what is missing it would download meanwhile."""
+    try:
+        for model in models:
+            open_store(os.environ).locate(catalog.find(model))
+    except ServiceError as error:
+        sys.exit(str(error))
+
+
 def show(lines: Iterable[str]) -> None:
     print("\n".join(lines), end="\n\n", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed(arguments)
+    check_weights(options.models)
     show([machine()])
     for model in options.models:
         stages = {}
