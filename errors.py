@@ -176,7 +176,17 @@ class ProcessingError(ServiceError):
 
 
 class ChildDied(ProcessingError):
+    """`str()` adds the process, for the operator: the kernel's log names it when memory ran out."""
+
     code = "child_died"
+
+    def __init__(self, detail: str, pid: int | None = None) -> None:
+        self._detail = detail
+        super().__init__(detail if pid is None else f"{detail} It was process {pid}.")
+
+    @property
+    def detail(self) -> str:
+        return self._detail
 
 
 class FileTimeout(ProcessingError):

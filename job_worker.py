@@ -204,6 +204,14 @@ class JobWorker:
 
     async def _work(self, lease: Lease) -> None:
         """From claim to outcome. Each outcome is guarded by the lease."""
+        try:
+            await self._attempt(lease)
+        except LeaseLost:  # frozen for too long, cancelled meanwhile, or given back while stopping
+            file = lease.file
+            logger.warning("job %s file %d: the lease is lost, its result is dropped", file.job_id, file.position)
+
+    async def _attempt(self, lease: Lease) -> None:
+        """Raises LeaseLost."""
         file = lease.file
         begin = time.monotonic()
         try:
@@ -217,7 +225,7 @@ class JobWorker:
                 "job %s file %d (%s): completed in %.2f s", file.job_id, file.position, file.filename, outcome.seconds
             )
         except LeaseLost:
-            logger.warning("job %s file %d: the lease is lost, its result is dropped", file.job_id, file.position)
+            raise
         except (PictureError, WeightsError, ModelLoadFailed) as error:
             await self._fail(lease, error, begin)
         except StorageFull:
@@ -245,8 +253,7 @@ class JobWorker:
     async def _fail(self, lease: Lease, error: ServiceError, begin: float) -> None:
         file = lease.file
         logger.warning("job %s file %d (%s): failed: %s", file.job_id, file.position, file.filename, error)
-        with contextlib.suppress(LeaseLost):  # cancelled meanwhile: that is its end then
-            await self._thread(self._queue.fail, lease, error.code, error.detail, round(time.monotonic() - begin, 3))
+        await self._thread(self._queue.fail, lease, error.code, error.detail, round(time.monotonic() - begin, 3))
 
     async def _retry_or_fail(self, lease: Lease, error: ServiceError, begin: float) -> None:
         file = lease.file
@@ -255,19 +262,9 @@ class JobWorker:
             await self._fail(lease, error, begin)
             return
         delay = delay_seconds(attempts, random.random())
-        try:
-            await self._thread(self._queue.retry_later, lease, error.code, error.detail, delay)
-        except LeaseLost:  # cancelled, or given back while stopping
-            return
-        logger.warning(
-            "job %s file %d (%s): attempt %d failed, again in %.1f s: %s",
-            file.job_id,
-            file.position,
-            file.filename,
-            attempts,
-            delay,
-            error,
-        )
+        await self._thread(self._queue.retry_later, lease, error.code, error.detail, delay)
+        told = (file.job_id, file.position, file.filename, attempts, delay, error)
+        logger.warning("job %s file %d (%s): attempt %d failed, again in %.1f s: %s", *told)
 
     async def process_image_bytes(self, data: bytes, model: str = catalog.DEFAULT_MODEL) -> bytes:
         """One picture, in and out as bytes, through the same children and slots, without a job.
@@ -319,7 +316,10 @@ class JobWorker:
         """Have the default model loaded before the first picture comes; again whenever no child is left."""
         model = catalog.find(self._settings.default_model)
         while True:
-            if not self._pool.warm_models() and not self._active and not self._direct:
+            warm = self._pool.warm_models()
+            if model.name in warm:  # if only because a picture had it loaded
+                self._report.ready, self._report.trouble = True, None
+            elif not warm and not self._active and not self._direct:
                 try:
                     await self._thread(self._pool.warm, model.name, await self._downloaded(model))
                     self._report.ready, self._report.trouble = True, None

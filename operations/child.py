@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errors import ProcessingError
+from errors import ProcessingError, ServiceError
 from job import Outcome
 from models import catalog
 from storage.base import Storage
@@ -58,6 +58,8 @@ class Loaded:
     setup: ChildSetup
     session: "Session | None" = None
     error: Exception | None = None
+    # For one picture, once the model is loaded.
+    room_bytes: int = 0
 
 
 def start(setup: ChildSetup, lifeline: Connection) -> None:
@@ -96,11 +98,29 @@ def limit_memory(more_bytes: int) -> None:
     """A runaway allocation then fails here, and is no matter for the whole machine."""
     if sys.platform != "linux":
         return
-    status = Path("/proc/self/status").read_text()
-    used = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = used + more_bytes
+    wanted = data_bytes() + more_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    Loaded.room_bytes = room_bytes()
+
+
+def data_bytes() -> int:
+    """What RLIMIT_DATA counts."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
+
+
+def room_bytes() -> int:
+    """What RLIMIT_DATA still allows."""
+    return resource.getrlimit(resource.RLIMIT_DATA)[0] - data_bytes()
+
+
+def memory_is_short() -> bool:
+    """Whether less than half of the room for a picture is left.
+
+    Native decoders then call good pictures damaged, and ONNX Runtime raises errors of its own instead of MemoryError.
+    """
+    return sys.platform == "linux" and room_bytes() < Loaded.room_bytes // 2
 
 
 def end_with(lifeline: Connection) -> None:
@@ -129,7 +149,19 @@ def warm() -> int:
 
 
 def work(task: Task) -> Outcome:
-    """Do one task, from storage to storage. Raises PictureError, ProcessingError, StorageError."""
+    """Do one task, from storage to storage. Raises PictureError, ProcessingError, StorageError, RuntimeError."""
+    try:
+        return _work(task)
+    except Exception as error:
+        if isinstance(error, MemoryError) or memory_is_short():
+            raise ProcessingError("The picture needs more memory than there is.") from error
+        if isinstance(error, ServiceError):
+            raise
+        # Unpickling an error imports the module of its class, and the service must load no native library.
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _work(task: Task) -> Outcome:
     # Imported here: these modules pull in native decoders, which the service itself must never load.
     from operations.registry import OPERATIONS
 
@@ -139,10 +171,7 @@ def work(task: Task) -> Outcome:
     operation = OPERATIONS[task.operation]
     params = operation.Params.model_validate(task.params)
     image = Loaded.setup.storage.get(task.input_key)
-    try:
-        result = operation.run(image, params, Loaded.session, Loaded.setup.max_pixels)
-    except MemoryError as error:
-        raise ProcessingError("The picture needs more memory than there is.") from error
+    result = operation.run(image, params, Loaded.session, Loaded.setup.max_pixels)
     Loaded.setup.storage.put(task.output_key, result.data)
     return Outcome(
         output_key=task.output_key,

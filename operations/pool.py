@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from errors import ChildDied, FileTimeout
+from errors import ChildDied, FileTimeout, PictureError, StorageError
 from job import Outcome
 from operations import child
 from operations.child import ChildSetup, Task
@@ -91,7 +91,8 @@ class Child:
             ) from None
         except (BrokenExecutor, CancelledError) as error:
             self.kill()
-            raise ChildDied("The process that worked on the picture died (a crash, or out of memory).") from error
+            message = "The process that worked on the picture died (a crash, or out of memory)."
+            raise ChildDied(message, self.pid) from error
 
     def kill(self) -> None:
         """End the process at once, whatever it does. Safe to call twice and from any thread.
@@ -150,6 +151,12 @@ class ChildPool:
                 return child.run(task, timeout_seconds)
             except DiedIdle:
                 logger.warning("an idle process with model %s had died, making another", model)
+            except (PictureError, StorageError):
+                raise
+            except Exception:
+                # It may have run out of memory, or be broken otherwise: the next picture gets another.
+                child.kill()
+                raise
             finally:
                 self._put_back(lease, child)
 
