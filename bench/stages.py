@@ -24,13 +24,24 @@ from settings import Settings
 OTHER = "other"
 
 
-def stages(session: sessions.Session) -> Sequence[tuple[str, Any, str]]:
-    """Names of stages, and the functions that are theirs: where each is looked up when it is called, and its name."""
+# A stage's name, or what tells it from the arguments.
+Stage = str | Callable[..., str]
+
+
+def direction(pixels: Any, width: int, height: int) -> str:
+    """Pictures are made smaller for the model, its mask is made larger."""
+    return "resize" if width < pixels.shape[1] else "mask"
+
+
+def stages(session: sessions.Session) -> Sequence[tuple[Stage, Any, str]]:
+    """Stages, and the functions that are theirs: where each is looked up when it is called, and its name."""
+    from models import resample
     from operations import picture, png
 
     backend = session._backend
     return (
         ("decode", picture, "decode"),
+        (direction, resample, "resize"),
         ("resize", backend, "normalize"),
         ("model", backend.inner_session, "run"),
         ("mask", session, "predict"),
@@ -46,9 +57,7 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
         self._of_inner: list[float] = []
 
-    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        self.seconds[stage] = 0.0
-
+    def timed(self, stage: Stage, function: Callable[..., Any]) -> Callable[..., Any]:
         def measured(*arguments: Any, **named: Any) -> Any:
             self._of_inner.append(0.0)
             begin = time.process_time()
@@ -56,7 +65,8 @@ class Stopwatch:
                 return function(*arguments, **named)
             finally:
                 spent = time.process_time() - begin
-                self.seconds[stage] += spent - self._of_inner.pop()
+                name = stage if isinstance(stage, str) else stage(*arguments, **named)
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent - self._of_inner.pop()
                 if self._of_inner:
                     self._of_inner[-1] += spent
 
@@ -64,8 +74,7 @@ class Stopwatch:
 
     def taken(self) -> dict[str, float]:
         """What was measured since this was last asked."""
-        seconds = dict(self.seconds)
-        self.seconds.update(dict.fromkeys(seconds, 0.0))
+        seconds, self.seconds = self.seconds, {}
         return seconds
 
 
