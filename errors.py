@@ -31,6 +31,7 @@ ServiceError
 │   ├── BlobMissing
 │   └── StorageFull
 ├── DatabaseError
+│   ├── DatabaseFull             there is no room left for rows
 │   └── DatabaseTooNew
 ├── WorkerUnavailable
 ├── Unauthorized
@@ -237,6 +238,11 @@ class StorageFull(StorageError):
 class DatabaseError(ServiceError):
     code = "database_error"
     retry_after = 2.0
+
+
+class DatabaseFull(DatabaseError):
+    code = "database_full"
+    retry_after = 60.0
 
 
 class DatabaseTooNew(DatabaseError):

@@ -25,6 +25,7 @@ from errors import (
     QueueFull,
     ResultNotFound,
     ResultUnavailable,
+    StorageFull,
 )
 from job import Job, JobFile, JobStatus, Lease, Outcome, Priority, WorkerState, utc_now
 from models import catalog
@@ -313,16 +314,18 @@ class QueueManager:
     # --- for workers ----------------------------------------------------------------------------------------
 
     def claim(self, worker_id: str, limit: int, excluded_models: Iterable[str] = ()) -> list[Lease]:
-        """Take files in queue order; nothing while the queue is paused, or while there is no room for results."""
+        """Take files in queue order; nothing while the queue is paused. Raises StorageFull: no room for results."""
         now, excluded = self.clock(), frozenset(excluded_models)
-        if self.is_paused() or self.disk_is_low() or not self._files.any_available(now, excluded):
+        if self.is_paused() or not self._files.any_available(now, excluded):
             return []
+        if self.disk_is_low():
+            raise StorageFull("The disk is nearly full: nothing is begun until there is room for results.")
         token = uuid.uuid4().hex
         claimed = self._files.claim(now, limit, worker_id, token, self.lease_seconds, excluded)
         return [Lease(file, token) for file in claimed]
 
     def disk_is_low(self) -> bool:
-        return self.storage.free_bytes() < self.limits.disk_reserve_bytes
+        return self.storage.free_bytes() <= self.limits.disk_reserve_bytes
 
     def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> set[int]:
         """Report the worker alive and extend its leases; return the file ids that it still holds."""
@@ -372,10 +375,9 @@ class QueueManager:
     def not_ready_because(self) -> str | None:
         """None when pictures can be taken and processed, if only after a pause; otherwise the reason.
 
-        Raises DatabaseError when the database cannot be written to.
+        Raises DatabaseError and StorageError when they cannot be written to.
         """
-        # A change of nothing: SQLite begins a transaction even where it can only read.
-        self._workers.remove("")
+        self._workers.check_writable()
         if self.disk_is_low():
             return "The disk is nearly full."
         return reason_not_ready(self.workers())

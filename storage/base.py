@@ -41,7 +41,7 @@ class Storage(Protocol):
         ...
 
     def free_bytes(self) -> int:
-        """Room that is left."""
+        """Room that is left. Raises StorageError when nothing can be written at all."""
         ...
 
     def keys(self, older_than: datetime) -> Iterator[str]:

@@ -75,8 +75,8 @@ class LocalBlobWriter:
             raise storage_error("write", self.key, error) from error
 
     def discard(self) -> None:
-        self._file.close()
         try:
+            self._file.close()
             self._part.unlink(missing_ok=True)
             self._target.unlink(missing_ok=True)
         except OSError as error:
@@ -133,9 +133,12 @@ class LocalStorage:
     def free_bytes(self) -> int:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            return shutil.disk_usage(self.root).free
+            free = shutil.disk_usage(self.root).free
         except OSError as error:
             raise storage_error("measure", "its folder", error) from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise StorageError("Storage is read-only: its folder cannot be written to.")
+        return free
 
     def keys(self, older_than: datetime) -> Iterator[str]:
         limit = older_than.timestamp()

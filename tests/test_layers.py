@@ -18,9 +18,10 @@ ROWS = (
     ("app", "gunicorn.conf"),
     ("web",),
     ("job_worker",),
+    ("outcomes",),
     ("operations", "queue_manager", "model_downloads"),
     ("submission", "retention"),
-    ("models", "database", "storage", "retry_policy", "worker_report", "log_setup"),
+    ("models", "database", "storage", "retry_policy", "worker_report", "log_setup", "process_life", "machine_lock"),
     ("image_header", "job", "settings"),
     ("errors",),
 )
