@@ -194,7 +194,7 @@ def _process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
             yield process.pid
-        except BaseException:
+        except (Exception, SystemExit):
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))
             raise

@@ -89,16 +89,17 @@ def side_by_side(names: Sequence[str], model: str, photos: Photos, rounds: int) 
 def comparison(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     """A table of medians; ratios are taken within a round, where the machine was in the same mood."""
     lines = [
-        "| | photos/s | of the limit | CPU s per photo | the client's | MB out |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| | photos/s | of the limit | CPU s per photo | limit's CPU of it | client's CPU s | MB out |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, own in runs.items():
-        ratios = [run.per_second / other.per_second for run, other in zip(own, runs.get(LIMIT, ()), strict=False)]
+        pairs = list(zip(own, runs.get(LIMIT, ()), strict=False))
         cells = (
             TITLES[name],
             f"{median(run.per_second for run in own):.2f}",
-            f"{median(ratios):.2f}" if ratios else "–",
+            f"{median(run.per_second / its.per_second for run, its in pairs):.2f}" if pairs else "–",
             f"{median(run.all_cpu_seconds for run in own):.3f}",
+            f"{median(its.all_cpu_seconds / run.all_cpu_seconds for run, its in pairs):.2f}" if pairs else "–",
             f"{median(run.client_cpu_seconds for run in own):.3f}",
             f"{median(run.output_bytes for run in own) / 1e6:.2f}" if own[0].output_bytes else "–",
         )

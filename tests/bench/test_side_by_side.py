@@ -71,11 +71,11 @@ def test_an_inner_stage_counts_once() -> None:
 
 
 def test_ratios_are_taken_within_a_round() -> None:
-    def runs(*rates: float) -> list[Run]:
-        return [Run(rate, {"all": 0.25, "more": 0.25}, 0.001, 3e6) for rate in rates]
+    def runs(cpu_seconds: float, *rates: float) -> list[Run]:
+        return [Run(rate, {"one": cpu_seconds, "two": 0.05}, 0.001, 3e6) for rate in rates]
 
-    table = comparison({LIMIT: runs(10, 20, 40), SERVICE: runs(9, 10, 36)})
-    assert table[-1] == "| this service | 10.00 | 0.90 | 0.500 | 0.001 | 3.00 |"
+    table = comparison({LIMIT: runs(0.2, 10, 20, 40), SERVICE: runs(0.45, 9, 10, 36)})
+    assert table[-1] == "| this service | 10.00 | 0.90 | 0.500 | 0.50 | 0.001 | 3.00 |"
 
 
 def test_the_command_tells_of_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
