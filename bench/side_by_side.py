@@ -76,7 +76,8 @@ def fastest_way(name: str, model: str, photos: Photos) -> str:
 def side_by_side(names: Sequence[str], model: str, photos: Photos, rounds: int) -> Mapping[str, Sequence[Run]]:
     """Runs by contender, one for each round."""
     chosen = {name: fastest_way(name, model, photos) for name in names}
-    print(", ".join(f"{TITLES[name]}: {way}" for name, way in chosen.items() if len(WAYS[name]) > 1), flush=True)
+    for name, way in chosen.items():
+        print(f"- {TITLES[name]}: {way}", flush=True)
     runs: dict[str, list[Run]] = {name: [] for name in names}
     for number in range(rounds):
         for name, way in chosen.items():
