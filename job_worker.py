@@ -5,12 +5,11 @@ import contextlib
 import logging
 import os
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
+from direct_work import DirectWork
 from errors import (
     DatabaseError,
     LeaseLost,
@@ -25,12 +24,13 @@ from errors import (
 )
 from job import Lease, Outcome, WorkerState, timestamp
 from log_setup import Trouble
+from machine import cores, memory_bytes
 from machine_lock import MachineLock
 from model_downloads import ModelDownloads
 from models import catalog
 from models.weights import WeightStore, open_store
 from operations.child import Task
-from operations.pool import ChildPool
+from operations.pool import ChildPool, Plan
 from outcomes import Outcomes, named
 from queue_manager import QueueManager
 from settings import Settings
@@ -73,8 +73,13 @@ class JobWorker:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._active: dict[asyncio.Task[None], Lease] = {}
-        self._direct: set[asyncio.Task[bytes]] = set()
+        # Those of them that have no slot yet, by the names of their leases.
+        self._waiting: set[str] = set()
+        self._queue_is_empty = False
         self._downloads = ModelDownloads(weights, self._threads, self._wake_from_thread)
+        self._direct = DirectWork(
+            pool, queue_manager.storage, self._slots, self._downloads, self._threads, settings.file_timeout_seconds
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._start_trouble = Trouble(logger, "starting the worker")
@@ -169,12 +174,14 @@ class JobWorker:
         trouble = Trouble(logger, "claiming files")
         while not self._stopping.is_set():
             leases: list[Lease] = []
-            free = self.max_concurrent - len(self._active) - len(self._direct)
-            if free > 0 and time.monotonic() >= self._no_room_until:
+            # One more file for each slot, so that none waits for the database; claimed together, which costs less.
+            free = 2 * self.max_concurrent - len(self._active) - len(self._direct.running)
+            if free >= self.max_concurrent and time.monotonic() >= self._no_room_until:
                 try:
                     leases = await self._thread(
                         self._queue.claim, self._report.worker_id, free, frozenset(self._downloads.running())
                     )
+                    self._queue_is_empty = len(leases) < free
                     trouble.over()
                 except ServiceError as error:
                     trouble.note(error)
@@ -193,23 +200,37 @@ class JobWorker:
             logger.error("%s: %s", named(lease), error, exc_info=unforeseen)
 
     async def _drain(self) -> None:
-        """Let running files end; then stop the children and give their files back."""
-        if self._active or self._direct:
-            count = len(self._active) + len(self._direct)
+        """Give back what has not begun; let running files end; then stop the children and give their files back."""
+        await self._give_back({task: lease for task, lease in self._active.items() if lease.name in self._waiting})
+        if self._active or self._direct.running:
+            count = len(self._active) + len(self._direct.running)
             logger.info("stopping: waiting up to %g s for %d files", self._settings.drain_seconds, count)
-            await asyncio.wait([*self._active, *self._direct], timeout=self._settings.drain_seconds)
-        for direct in self._direct:
+            await asyncio.wait([*self._active, *self._direct.running], timeout=self._settings.drain_seconds)
+        for direct in self._direct.running:
             direct.cancel()
-        left = list(self._active.items())
         self._outcomes.end()
+        await self._give_back(dict(self._active))
+        await asyncio.gather(*self._direct.running, return_exceptions=True)
+
+    async def _give_back(self, files: Mapping[asyncio.Task[None], Lease]) -> None:
+        if not files:
+            return
         try:
-            await self._outcomes.give_back([lease for _, lease in left])
+            await self._outcomes.give_back(list(files.values()))
         except DatabaseError as error:
             logger.error("nothing could be given back: %s", error)
-        for _, lease in left:
+        for task, lease in files.items():
+            logger.warning(
+                "%s: given back %s", named(lease), "unbegun" if lease.name in self._waiting else "unfinished"
+            )
+            self._stop_work(task, lease)
+        await asyncio.gather(*files, return_exceptions=True)
+
+    def _stop_work(self, task: asyncio.Task[None], lease: Lease) -> None:
+        if lease.name in self._waiting:
+            task.cancel()
+        else:
             self._pool.kill(lease.name)
-            logger.warning("%s: given back unfinished", named(lease))
-        await asyncio.gather(*(task for task, _ in left), *self._direct, return_exceptions=True)
 
     # --- one file -------------------------------------------------------------------------------------------
 
@@ -226,11 +247,12 @@ class JobWorker:
         """Raises LeaseLost and DatabaseError."""
         begin = time.monotonic()
         try:
-            async with self._slots:
+            async with self._slot(lease):
+                begin = time.monotonic()
                 outcome = await self._process(lease)
+                self._report.file_took(time.monotonic() - begin)
             if outcome is not None:
                 await self._outcomes.complete(lease, outcome)
-                self._report.file_took(time.monotonic() - begin)
         except (LeaseLost, DatabaseError):
             raise
         except (PictureError, WeightsError, ModelLoadFailed) as error:
@@ -245,6 +267,20 @@ class JobWorker:
             logger.exception("%s: unforeseen", named(lease))
             await self._outcomes.retry_or_fail(lease, ProcessingError("The service failed on this picture."), begin)
 
+    @contextlib.asynccontextmanager
+    async def _slot(self, lease: Lease) -> AsyncIterator[None]:
+        self._waiting.add(lease.name)
+        try:
+            if self._slots.locked():
+                await self._thread(self._queue.storage.read_ahead, lease.file.input_key)
+            await self._slots.acquire()
+        finally:
+            self._waiting.discard(lease.name)
+        try:
+            yield
+        finally:
+            self._slots.release()
+
     async def _process(self, lease: Lease) -> Outcome | None:
         """The finished file, or None when it had to be given back because its model is being downloaded."""
         file = lease.file
@@ -253,10 +289,10 @@ class JobWorker:
         if weights is None:
             await self._outcomes.give_back([lease])
             return None
+        alone = self._queue_is_empty and len(self._active) == 1 and not self._direct.running
         task = Task(file.operation, file.params, file.input_key, lease.output_key)
-        return await self._thread(
-            self._pool.run, lease.name, model.name, weights, task, self._settings.file_timeout_seconds
-        )
+        seconds = self._settings.file_timeout_seconds
+        return await self._thread(self._pool.run, lease.name, model.name, weights, task, seconds, alone)
 
     async def process_image_bytes(self, data: bytes, model: str = catalog.DEFAULT_MODEL) -> bytes:
         """One picture, in and out as bytes, through the same children and slots, without a job.
@@ -266,43 +302,12 @@ class JobWorker:
         """
         if self.status != "running":
             raise WorkerUnavailable(f"The worker of this process is {self.status}: submit a job instead.")
-        work = asyncio.create_task(self._process_bytes(data, catalog.find(model)))
-        self._direct.add(work)
-        work.add_done_callback(self._direct.discard)
+        work = self._direct.start(data, catalog.find(model))
+        # Its slot is free for a file of the queue then.
+        work.add_done_callback(lambda _: self._wake.set())
         return await work
 
-    async def _process_bytes(self, data: bytes, model: catalog.Model) -> bytes:
-        name = f"direct-{uuid.uuid4().hex}"
-        input_key, output_key = f"direct/{name}/input", f"direct/{name}/output"
-        task = Task("remove_background", {"model": model.name}, input_key, output_key)
-        weights = await self._downloaded(model)
-        try:
-            async with self._slots:
-                await self._thread(self._queue.storage.put, input_key, data)
-                seconds = self._settings.file_timeout_seconds
-                running = asyncio.ensure_future(self._thread(self._pool.run, name, model.name, weights, task, seconds))
-                try:
-                    await asyncio.shield(running)
-                except asyncio.CancelledError:
-                    # The slot is free only when the child has stopped.
-                    self._pool.kill(name)
-                    await asyncio.gather(running, return_exceptions=True)
-                    raise
-                return await self._thread(self._queue.storage.get, output_key)
-        finally:
-            self._wake.set()
-            for key in (input_key, output_key):
-                await self._thread(self._queue.storage.delete, key)
-
     # --- the default model ----------------------------------------------------------------------------------
-
-    async def _downloaded(self, model: catalog.Model) -> tuple[Path, ...]:
-        """The weights, waited for. Raises WeightsError."""
-        while True:
-            weights = await self._thread(self._downloads.locate, model)
-            if weights is not None:
-                return weights
-            await asyncio.wrap_future(self._downloads.start(model))
 
     async def _warm_up(self) -> None:
         """Have the default model loaded before the first picture comes; again whenever no child is left."""
@@ -311,9 +316,9 @@ class JobWorker:
             warm = self._pool.warm_models()
             if model.name in warm:  # if only because a picture had it loaded
                 self._report.ready, self._report.trouble = True, None
-            elif not warm and not self._active and not self._direct:
+            elif not warm and not self._active and not self._direct.running:
                 try:
-                    await self._thread(self._pool.warm, model.name, await self._downloaded(model))
+                    await self._thread(self._pool.warm, model.name, await self._downloads.wait_for(model))
                     self._report.ready, self._report.trouble = True, None
                 except ServiceError as error:
                     self._report.ready, self._report.trouble = False, error.detail
@@ -330,7 +335,7 @@ class JobWorker:
         return self._report.state(
             timestamp(self._queue.clock()),
             self.status,
-            len(self._active) + len(self._direct),
+            len(self._active) - len(self._waiting) + len(self._direct.running),
             self._pool.warm_models(),
             self._downloads.running(),
         )
@@ -339,7 +344,8 @@ class JobWorker:
         """Tell that we live, extend leases, and stop the work on files that were cancelled meanwhile."""
         trouble = Trouble(logger, "the heartbeat")
         while True:
-            leases = list(self._active.values())
+            active = dict(self._active)
+            leases = list(active.values())
             try:
                 state = self._state()
                 if self._report.due(state, self._settings.lease_seconds / 4):
@@ -348,9 +354,9 @@ class JobWorker:
                     await self._thread(self._queue.expire_leases)
                 else:
                     held = await self._thread(self._queue.held, leases) if leases else set()
-                for lease in leases:
-                    if lease.file.id not in held and lease in self._active.values():
-                        self._pool.kill(lease.name)
+                for task, lease in active.items():
+                    if lease.file.id not in held and task in self._active:
+                        self._stop_work(task, lease)
                 trouble.over()
             except Exception as error:  # noqa: BLE001 - told, with its traceback, by Trouble
                 trouble.note(error)
@@ -378,16 +384,11 @@ def init_worker(
         settings = settings.model_copy(update={"max_concurrent": max_concurrent})
     pool = ChildPool(
         storage=queue_manager.storage,
-        threads=settings.threads_per_child,
-        memory_bytes=settings.model_memory_bytes or half_of_memory(),
+        plan=Plan(narrow=settings.threads_per_picture, wide=cores()),
+        memory_bytes=settings.model_memory_bytes or memory_bytes() // 2,
         child_max_files=settings.child_max_files,
         load_timeout_seconds=settings.model_load_timeout_seconds,
         max_pixels=settings.max_pixels,
         max_idle=settings.max_concurrent,
     )
     return JobWorker(queue_manager, settings, pool, open_store(os.environ))
-
-
-def half_of_memory() -> int:
-    """Bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -337,6 +337,7 @@ class QueueManager:
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         """Publish a result that is in storage. Raises LeaseLost; bytes that were not published are gone then."""
+        self.storage.flush(outcome.output_key)
         try:
             self._files.complete(self.clock(), lease.file.id, lease.token, outcome)
         except LeaseLost:

@@ -95,6 +95,16 @@ def load(model: Model, paths: tuple[Path, ...], threads: int, providers: Sequenc
     return Session(model, backend)
 
 
+def share_memory() -> None:
+    """Have all sessions of this process, of which one works at a time, share their working memory. Call it once."""
+    import onnxruntime
+
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, None)
+
+
 def normalized(
     img: "Image", mean: Sequence[float], std: Sequence[float], size: tuple[int, int]
 ) -> "NDArray[np.float32]":
@@ -121,6 +131,8 @@ def _options(threads: int) -> Any:
     options.enable_mem_pattern = False
     # Waiting threads must not keep a core busy that the next picture or the API could use.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # That of `share_memory`, where it was called.
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # Errors only: warnings go straight to stderr, past logging, and say nothing an operator can act on.
     options.log_severity_level = 3
     return options

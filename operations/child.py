@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from errors import ProcessingError, ServiceError
@@ -37,7 +38,8 @@ class ChildSetup:
 
     model: str
     weights: tuple[Path, ...]
-    threads: int
+    # On how many threads a picture can be worked on: the model is loaded once for each of them.
+    threads: tuple[int, ...]
     storage: Storage
     max_pixels: int
 
@@ -50,13 +52,16 @@ class Task:
     params: Mapping[str, object]
     input_key: str
     output_key: str
+    # One of the child's.
+    threads: int = 1
 
 
 class Loaded:
     """The child's one model. A process pool's initializer can hand over nothing but module state."""
 
     setup: ChildSetup
-    session: "Session | None" = None
+    # By their number of threads.
+    sessions: "Mapping[int, Session]" = MappingProxyType({})
     error: Exception | None = None
     # For one picture, once the model is loaded.
     room_bytes: int = 0
@@ -72,13 +77,14 @@ def start(setup: ChildSetup, lifeline: Connection) -> None:
     # Imported here: these pull in onnxruntime and OpenCV.
     import cv2
 
-    from models.sessions import load
+    from models.sessions import load, share_memory
 
-    cv2.setNumThreads(setup.threads)
+    cv2.setNumThreads(1)
+    share_memory()
 
     model = catalog.find(setup.model)
     try:
-        Loaded.session = load(model, setup.weights, setup.threads)
+        Loaded.sessions = {threads: load(model, setup.weights, threads) for threads in setup.threads}
         limit_memory(working_bytes(model, setup.max_pixels))
     except Exception as error:  # noqa: BLE001 - handed to who calls `warm`: raising here would only break the pool
         Loaded.error = error
@@ -165,13 +171,14 @@ def _work(task: Task) -> Outcome:
     # Imported here: these modules pull in native decoders, which the service itself must never load.
     from operations.registry import OPERATIONS
 
-    if Loaded.session is None:
-        raise ProcessingError("The child process has no model loaded.")
+    session = Loaded.sessions.get(task.threads)
+    if session is None:
+        raise ProcessingError(f"The child process has no model loaded for {task.threads} threads.")
     begin = time.perf_counter()
     operation = OPERATIONS[task.operation]
     params = operation.Params.model_validate(task.params)
     image = Loaded.setup.storage.get(task.input_key)
-    result = operation.run(image, params, Loaded.session, Loaded.setup.max_pixels)
+    result = operation.run(image, params, session, Loaded.setup.max_pixels)
     Loaded.setup.storage.put(task.output_key, result.data)
     return Outcome(
         output_key=task.output_key,

@@ -18,11 +18,12 @@ ROWS = (
     ("app", "gunicorn.conf"),
     ("web",),
     ("job_worker",),
-    ("outcomes",),
+    ("outcomes", "direct_work"),
     ("operations", "queue_manager", "model_downloads"),
     ("submission", "retention"),
     ("models", "database", "storage", "retry_policy", "worker_report", "log_setup", "process_life", "machine_lock"),
     ("image_header", "job", "settings"),
+    ("machine",),
     ("errors",),
 )
 ROW = {name: number for number, names in enumerate(ROWS, 1) for name in names}
@@ -30,7 +31,7 @@ ROW = {name: number for number, names in enumerate(ROWS, 1) for name in names}
 CLIENT = ("queue_example", "cli")
 OUTSIDE = {"bench", "tests", "docs", "test_queue", *CLIENT}
 # Slow to import and large in memory: for child processes only.
-HEAVY = {"rembg", "onnxruntime", "numba", "pymatting", "scipy", "skimage", "cv2", "PIL", "pillow_heif"}
+HEAVY = {"rembg", "onnxruntime", "numba", "pymatting", "simplejpeg", "scipy", "skimage", "cv2", "PIL", "pillow_heif"}
 MOST_LINES = 400
 
 

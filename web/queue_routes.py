@@ -79,12 +79,14 @@ def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
     workers = queue.workers()
     states = [worker.state for worker in workers]
     status: Literal["running", "paused", "stopped"] = "running" if workers else "stopped"
+    slots = sum(worker.max_concurrent for worker in workers) or settings.max_concurrent
     return schemas.StatsView(
         stats=schemas.CountsView.model_validate(queue.get_job_stats()),
         worker=schemas.WorkerView(
             status="paused" if workers and queue.is_paused() else status,
-            active_jobs=queue.active_files(),
-            max_concurrent=sum(worker.max_concurrent for worker in workers) or settings.max_concurrent,
+            # What is claimed beyond the slots waits for one of them.
+            active_jobs=min(queue.active_files(), slots),
+            max_concurrent=slots,
             ready=any(state.get("ready") for state in states),
             warm_models=sorted({str(name) for state in states for name in as_list(state.get("warm_models"))}),
             trouble=next((str(state["trouble"]) for state in states if state.get("trouble")), None),
