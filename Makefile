@@ -31,22 +31,22 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, layers, documents, dep
 	$(PY) -m pytest --quiet tests/test_layers.py tests/test_deploy.py $(wildcard tests/test_docs.py)
 	$(VENV)/bin/hadolint Dockerfile
 
-bench: $(VENV)/.compiled ## Measure pictures per second against a plain loop over rembg
-	@$(PY) -m models pull u2netp
-	$(PY) -m bench.throughput $(ARGS)
+bench: $(VENV)/.compiled ## Measure speed beside rembg and the model alone (ARGS=--quick: minutes, not an hour)
+	@$(PY) -m models pull u2netp u2net
+	$(PY) -m bench.side_by_side $(ARGS)
 
 format: $(VENV)/.installed-dev ## Put the code into its one format
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
 pins: $(VENV)/.installed-dev ## Pin the newest versions that requirements*.in allow
-	for name in requirements requirements-dev; do \
+	for name in requirements requirements-dev bench/rembg_server; do \
 		CUSTOM_COMPILE_COMMAND='make pins' $(PY) -m piptools compile --quiet --upgrade --strip-extras \
 			--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in || exit; \
 	done
 
 clean: ## Remove .venv and what tools left (never queue.db and data/)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(PY):
