@@ -334,13 +334,18 @@ class QueueManager:
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         """Publish a result that is in storage. Raises LeaseLost; bytes that were not published are gone then."""
-        try:
-            self._files.complete(self.clock(), lease.file.id, lease.token, outcome)
-        except LeaseLost:
+        if self.complete_many([(lease, outcome)]):
+            raise LeaseLost(f"File {lease.file.id} is not under the lease {lease.token} any more.")
+
+    def complete_many(self, finished: Sequence[tuple[Lease, Outcome]]) -> list[Lease]:
+        """The same in one transaction; returns the leases that were lost."""
+        results = [(*lease.key, outcome) for lease, outcome in finished]
+        lost = self._files.complete_many(self.clock(), results)
+        for lease, outcome in finished:
             # This very attempt may have published them before.
-            if outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
+            if lease.file.id in lost and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
                 retention.delete_bytes(self.storage, outcome.output_key)
-            raise
+        return [lease for lease, _ in finished if lease.file.id in lost]
 
     def fail(self, lease: Lease, code: str, message: str, seconds: float | None = None) -> None:
         """End a file without a result. Raises LeaseLost."""
