@@ -315,8 +315,9 @@ class QueueManager:
     def claim(self, worker_id: str, limit: int, excluded_models: Iterable[str] = ()) -> list[Lease]:
         """Take files in queue order; nothing while the queue is paused, or while there is no room for results."""
         now, excluded = self.clock(), frozenset(excluded_models)
-        if self.is_paused() or self.disk_is_low() or not self._files.any_available(now, excluded):
-            return []
+        with self.database.read():
+            if self.is_paused() or self.disk_is_low() or not self._files.any_available(now, excluded):
+                return []
         token = uuid.uuid4().hex
         claimed = self._files.claim(now, limit, worker_id, token, self.lease_seconds, excluded)
         return [Lease(file, token) for file in claimed]

@@ -7,6 +7,7 @@ take, and looks at /health, which waits for nothing but the event loop, fifty ti
 """
 
 import argparse
+import contextlib
 import http.client
 import io
 import json
@@ -99,12 +100,14 @@ class Client:
         self._netloc = urlsplit(url).netloc
         self._answers = answers
         self._local = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
         self._photo = upload_photo()
 
     def ask(self, kind: str, due: float) -> None:
         method, path, body, headers = self._request(kind)
         if not hasattr(self._local, "connection"):
             self._local.connection = http.client.HTTPConnection(self._netloc, timeout=60)
+            self._connections.append(self._local.connection)
         begin = time.perf_counter()
         self._local.connection.request(method, path, body, headers)
         answer = self._local.connection.getresponse()
@@ -116,6 +119,10 @@ class Client:
             self._answers.refused[f"{kind} {answer.status}"] += 1
         elif kind == "submit":
             self._answers.jobs.append(json.loads(content)["job_id"])
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
 
     def _request(self, kind: str) -> tuple[str, str, bytes | None, Mapping[str, str]]:
         if kind == "submit":
@@ -136,7 +143,7 @@ def press(url: str, jobs: Sequence[str], rate: float, seconds: float, chance: ra
     plan = [(number / rate, kind) for number, kind in enumerate(kinds)]
     plan += [(number * HEALTH_SECONDS, "health") for number in range(int(seconds / HEALTH_SECONDS))]
     begin = time.perf_counter()
-    with ThreadPoolExecutor(CONNECTIONS) as threads:
+    with contextlib.closing(client), ThreadPoolExecutor(CONNECTIONS) as threads:
         asked = []
         for offset, kind in sorted(plan):
             time.sleep(max(0.0, begin + offset - time.perf_counter()))
