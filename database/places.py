@@ -7,7 +7,7 @@ from database.tables import IS_PENDING
 from database.tables import job_files as files
 
 # No more files than these are counted, since many clients ask often; what lies further away is estimated.
-COUNTED_FILES = 1_000
+COUNTED_FILES = 500
 
 
 def first_pending_before(connection: Connection, job_id: str) -> int | None:
@@ -19,17 +19,17 @@ def first_pending_before(connection: Connection, job_id: str) -> int | None:
 def pending_before(connection: Connection, file_id: int, rank: int) -> int:
     """Pending files before this one: counted up to COUNTED_FILES each of more urgent and of earlier ones.
 
-    Beyond that the earlier ones are estimated. Ids rise with the queue, so about as many lie between the first file
-    that waits and this one as their ids are apart, and never more than wait in all.
+    Beyond that the earlier ones are estimated. Ids rise with the queue, so between a file that was counted and this
+    one lie about as many as their ids are apart, and never more than wait in all.
     """
     place = {"file": file_id, "rank": rank}
     more_urgent: int = connection.execute(COUNT_MORE_URGENT, place).scalar_one()
-    earlier: int = connection.execute(COUNT_EARLIER, place).scalar_one()
-    if earlier < COUNTED_FILES:
+    last_counted: int | None = connection.execute(LAST_COUNTED, place).scalar()
+    if last_counted is None:
+        earlier: int = connection.execute(COUNT_EARLIER, place).scalar_one()
         return more_urgent + earlier
-    apart: int = file_id - connection.execute(FIRST_EARLIER, place).scalar_one()
     others = counting.read(connection).get(counting.FILES + "pending", 0) - 1
-    return max(COUNTED_FILES, min(more_urgent + apart, others))
+    return min(more_urgent + COUNTED_FILES + file_id - last_counted - 1, others)
 
 
 # --- statements, built once: SQLAlchemy takes several times as long to build one as to run it ---------------------
@@ -45,5 +45,5 @@ PENDING = select(files.c.id).where(files.c.status == IS_PENDING)
 MORE_URGENT = PENDING.where(files.c.priority < bindparam("rank"))
 EARLIER = PENDING.where(files.c.priority == bindparam("rank"), files.c.id < bindparam("file"))
 COUNT_MORE_URGENT = select(func.count()).select_from(MORE_URGENT.limit(COUNTED_FILES).subquery())
-COUNT_EARLIER = select(func.count()).select_from(EARLIER.limit(COUNTED_FILES).subquery())
-FIRST_EARLIER = EARLIER.order_by(files.c.id).limit(1)
+COUNT_EARLIER = select(func.count()).select_from(EARLIER.subquery())
+LAST_COUNTED = EARLIER.order_by(files.c.id).limit(1).offset(COUNTED_FILES - 1)

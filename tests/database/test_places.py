@@ -1,6 +1,7 @@
 """The place of a file in the queue: exact where people look, near enough beyond, never a walk through everything."""
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.dialects import sqlite
 
 from database import places
@@ -8,6 +9,7 @@ from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore
 from database.places import COUNTED_FILES
+from database.tables import job_files
 from job import JobStatus
 from tests.database.jobs import LEASE_SECONDS, NOW, add_job
 
@@ -41,7 +43,30 @@ def test_a_far_place_is_between_what_was_counted_and_all_that_wait(jobs: JobStor
     assert COUNTED_FILES <= estimated <= COUNTED_FILES + 100
 
 
-@pytest.mark.parametrize("name", ["COUNT_MORE_URGENT", "COUNT_EARLIER", "FIRST_EARLIER"])
+def test_what_has_waited_for_long_at_the_head_does_not_spoil_the_estimate(jobs: JobStore, files: FileStore) -> None:
+    add_job(jobs)
+    (straggler,) = files.claim(NOW, 1, "worker", "token", LEASE_SECONDS)
+    gone = add_job(jobs, MANY)
+    jobs.cancel(NOW, gone, [JobStatus.PENDING])
+    files.retry_later(NOW, straggler.id, "token", "timeout", "It took too long.", 5)
+    add_job(jobs, MANY)
+    last = add_job(jobs)
+    add_job(jobs, MANY)
+    assert jobs.pending_before(last) == MANY + 1
+
+
+def test_more_urgent_files_stand_before_near_and_far_places(database: Database, jobs: JobStore) -> None:
+    near = add_job(jobs)
+    add_job(jobs, MANY)
+    far = add_job(jobs)
+    urgent = add_job(jobs, 7)
+    with database.write() as connection:
+        connection.execute(update(job_files).where(job_files.c.job_id == urgent).values(priority=-1))
+    assert jobs.pending_before(near) == 7
+    assert jobs.pending_before(far) == MANY + 1 + 7
+
+
+@pytest.mark.parametrize("name", ["COUNT_MORE_URGENT", "COUNT_EARLIER", "LAST_COUNTED"])
 def test_places_are_told_by_the_index_of_pending_files(database: Database, jobs: JobStore, name: str) -> None:
     add_job(jobs, 3)
     compiled = getattr(places, name).compile(dialect=sqlite.dialect())
