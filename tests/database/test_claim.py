@@ -16,6 +16,7 @@ from database.file_store import FileStore, claim_statement, moments
 from database.job_store import JobStore, old_jobs, page_statement, states_of
 from database.tables import job_files
 from job import JobFile, JobStatus, timestamp
+from retention import EXPIRE_BATCH
 from tests.database.jobs import LEASE_SECONDS, NOW, add_job, counted
 
 ROOT = Path(__file__).parents[2]
@@ -197,7 +198,8 @@ def test_retention_walks_the_index_of_ends(database: Database) -> None:
 
 
 def test_retention_reads_the_states_of_its_jobs_by_their_ids(database: Database) -> None:
-    assert "jobs_1 (id=?)" in plan(database, states_of(["a", "b"]), {})
+    ids = [str(number) for number in range(EXPIRE_BATCH)]
+    assert "jobs_1 (id=?)" in plan(database, states_of(ids), {})
 
 
 @pytest.mark.parametrize("goes_on", [False, True], ids=["first page", "next page"])

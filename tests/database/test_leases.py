@@ -197,10 +197,11 @@ def test_results_published_together_each_need_their_own_lease(
     batch, single, cancelled = add_job(jobs, 3), add_job(jobs), add_job(jobs)
     first, second, third, alone, gone = files.claim(NOW, 5, "worker-1", "mine", LEASE_SECONDS)
     files.release([(second.id, "mine")])
+    assert claim_one(files, "theirs").id == second.id
     jobs.cancel(NOW, cancelled, [JobStatus.PROCESSING])
     reports = [(file.id, "mine", OUTCOME) for file in (gone, alone, third, second, first)]
     assert files.complete_many(NOW, reports) == {second.id, gone.id}
-    assert [file.status for file in jobs.files(batch)] == ["completed", "pending", "completed"]
+    assert [file.status for file in jobs.files(batch)] == ["completed", "processing", "completed"]
     job = jobs.get(single)
     assert job is not None
     assert job.status is JobStatus.COMPLETED
@@ -208,7 +209,7 @@ def test_results_published_together_each_need_their_own_lease(
     assert contradictions(database) == []
     assert counted(database) == recounted(database)
     # The last file of the batch ends it.
-    assert files.complete_many(NOW, [(claim_one(files).id, "mine", OUTCOME), (alone.id, "mine", OUTCOME)]) == {alone.id}
+    assert files.complete_many(NOW, [(second.id, "theirs", OUTCOME), (alone.id, "mine", OUTCOME)]) == {alone.id}
     job = jobs.get(batch)
     assert job is not None
     assert (job.status, job.processed_files) == (JobStatus.COMPLETED, 3)
