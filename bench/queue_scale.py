@@ -132,8 +132,9 @@ def report_cleanup(queue: QueueManager, old: int) -> list[str]:
         f"another process that wanted to write meanwhile, {len(waited):,} times: waited {median(waited):.1f} ms, "
         f"p99 {percentile(waited, 0.99):.1f}, at most {max(waited):.1f}"
     )
-    if max(held) > LONGEST_LOCK_MS:
-        return [f"cleanup held the write lock for {max(held):.0f} ms and not {LONGEST_LOCK_MS:.0f} at most"]
+    # What a commit does after it has freed the lock, such as a checkpoint, is in `held` too, but keeps nobody waiting.
+    if max(waited) > LONGEST_LOCK_MS:
+        return [f"cleanup made another process wait {max(waited):.0f} ms and not {LONGEST_LOCK_MS:.0f} at most"]
     return []
 
 
