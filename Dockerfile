@@ -23,7 +23,7 @@ RUN python -m models pull u2net && install -D --mode 644 --target-directory /opt
         "$REMBG_HOME/models/u2net/u2net.onnx" && rm -r "$REMBG_HOME"
 
 COPY . ./
-RUN python -m compileall -q .
+RUN python -c "import models.resample" && python -m compileall -q .
 
 
 FROM python:3.11-slim

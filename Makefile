@@ -67,8 +67,8 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PY) -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
 
-# The first import of rembg compiles numba code: better now than under the first user.
+# The first import compiles numba code: better now than under the first user.
 $(VENV)/.compiled: $(VENV)/.installed
 	@echo "Compiling, about a minute, once."
-	@$(PY) -c "import rembg"
+	@$(PY) -c "import rembg, models.resample"
 	@touch $@

@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -21,10 +19,11 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 import log_setup
 from database.engine import Database
 from database.migrate import upgrade
-from errors import UnknownModel
+from errors import ServiceError, UnknownModel
 from job_worker import JobWorker, init_worker
 from models import catalog
 from models.weights import open_store
+from process_life import RefusalInOneLine, cannot_start, have_temporary_folder, say_goodbye_first
 from queue_manager import QueueManager
 from settings import Settings
 from storage.local import LocalStorage
@@ -56,14 +55,6 @@ def open_queue(settings: Settings) -> QueueManager:
     return QueueManager(database, LocalStorage(settings.blob_dir), limits, settings.lease_seconds)
 
 
-def have_temporary_folder(settings: Settings) -> None:
-    """The fork server's socket needs one; a read-only container may have none."""
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError:
-        tempfile.tempdir = str(settings.blob_dir)
-
-
 async def warn_when_open(settings: Settings, worker: JobWorker) -> None:
     """Once the server listens, which is after the start of the application; of many processes, one is enough."""
     await asyncio.sleep(1)
@@ -71,26 +62,12 @@ async def warn_when_open(settings: Settings, worker: JobWorker) -> None:
         logger.warning("anybody who reaches this machine may use the service: set QUEUE_API_TOKEN to lock it")
 
 
-def say_goodbye_first(app: FastAPI, seconds: float) -> None:
-    """On SIGTERM, show /ready false for so long before the web server hears of it and refuses connections."""
-    loop = asyncio.get_running_loop()
-    of_the_server = signal.getsignal(signal.SIGTERM)
-    if seconds == 0 or not callable(of_the_server):
-        return
-
-    def begin_to_stop(number: int, frame: FrameType | None) -> None:
-        app.state.stopping = True
-        loop.call_soon_threadsafe(loop.call_later, seconds, of_the_server, number, frame)
-
-    signal.signal(signal.SIGTERM, begin_to_stop)
-
-
 def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log_setup.configure(settings)
         queue = await asyncio.to_thread(open_queue, settings)
-        have_temporary_folder(settings)
+        have_temporary_folder(settings.blob_dir)
         # Whoever waits for a reload is at the keyboard; what is in hand goes back into the queue.
         drain = 0.0 if "--reload" in sys.argv else settings.drain_seconds
         worker = init_worker(queue, settings=settings.model_copy(update={"drain_seconds": drain}))
@@ -118,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.api_token is not None:
         app.add_middleware(TokenGate, token=settings.api_token.get_secret_value())
     app.add_middleware(HeadAsGet)
+    app.add_middleware(RefusalInOneLine)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
@@ -148,7 +126,7 @@ def main() -> None:
         sys.exit(f"PORT is a number from 1 to 65535, not {port!r}.")
     if data_dir := os.environ.get("DATA_DIR"):
         os.environ["QUEUE_DATA_DIR"] = data_dir
-    app_or_exit()
+    open_or_exit(app_or_exit().state.settings)
     exit_when_taken(host, int(port))
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     address = f"http://{shown}:{port}"
@@ -168,6 +146,7 @@ def app_or_exit() -> FastAPI:
     try:
         settings = Settings()
         settings.blob_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=settings.blob_dir).close()
         make_url(settings.resolved_database_url).get_dialect()
         return create_app(settings)
     except OSError as error:
@@ -179,6 +158,14 @@ def app_or_exit() -> FastAPI:
         sys.exit(f"The service cannot start with these settings. {faults}.")
     except UnknownModel as error:
         sys.exit(f"The service cannot start, because of QUEUE_DEFAULT_MODEL. {error}")
+
+
+def open_or_exit(settings: Settings) -> None:
+    """Before it is said where the service is to be found."""
+    try:
+        open_queue(settings).database.close()
+    except (ServiceError, OSError) as error:
+        sys.exit(cannot_start(error))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ ServiceError
 │   ├── BlobMissing
 │   └── StorageFull
 ├── DatabaseError
+│   ├── DatabaseFull             there is no room left for rows
 │   └── DatabaseTooNew
 ├── WorkerUnavailable
 ├── Unauthorized
@@ -176,7 +177,17 @@ class ProcessingError(ServiceError):
 
 
 class ChildDied(ProcessingError):
+    """`str()` adds the process, for the operator: the kernel's log names it when memory ran out."""
+
     code = "child_died"
+
+    def __init__(self, detail: str, pid: int | None = None) -> None:
+        self._detail = detail
+        super().__init__(detail if pid is None else f"{detail} It was process {pid}.")
+
+    @property
+    def detail(self) -> str:
+        return self._detail
 
 
 class FileTimeout(ProcessingError):
@@ -227,6 +238,11 @@ class StorageFull(StorageError):
 class DatabaseError(ServiceError):
     code = "database_error"
     retry_after = 2.0
+
+
+class DatabaseFull(DatabaseError):
+    code = "database_full"
+    retry_after = 60.0
 
 
 class DatabaseTooNew(DatabaseError):

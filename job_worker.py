@@ -4,17 +4,14 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
-
+from direct_work import DirectWork
 from errors import (
+    DatabaseError,
     LeaseLost,
     ModelLoadFailed,
     PictureError,
@@ -26,13 +23,16 @@ from errors import (
     WorkerUnavailable,
 )
 from job import Lease, Outcome, WorkerState, timestamp
+from log_setup import Trouble
+from machine import cores, memory_bytes
+from machine_lock import MachineLock
 from model_downloads import ModelDownloads
 from models import catalog
 from models.weights import WeightStore, open_store
 from operations.child import Task
-from operations.pool import ChildPool
+from operations.pool import ChildPool, Plan
+from outcomes import Outcomes, named
 from queue_manager import QueueManager
-from retry_policy import delay_seconds
 from settings import Settings
 from worker_report import WorkerReport
 
@@ -44,6 +44,8 @@ RESTART_SECONDS = 1.0
 # How often to look whether a child with the default model has to be made, without and after trouble.
 WARM_UP_SECONDS = 1.0
 TROUBLE_SECONDS = 15.0
+# How long nothing is claimed after there was no room for a result: the next one would find none either.
+FULL_DISK_SECONDS = 5.0
 # Extra threads beside one for each file: claim, heartbeat, sweep, downloads.
 SPARE_THREADS = 8
 
@@ -63,17 +65,24 @@ class JobWorker:
         self._settings = settings
         self._pool = pool
         self._report = WorkerReport(self.max_concurrent)
-        settings.blob_dir.mkdir(parents=True, exist_ok=True)
-        self._machine_lock = FileLock(settings.blob_dir / "worker.lock", thread_local=False)
+        self._machine_lock = MachineLock(settings.blob_dir)
         self._threads = ThreadPoolExecutor(self.max_concurrent + SPARE_THREADS, thread_name_prefix="worker")
+        self._outcomes = Outcomes(queue_manager, self._threads, settings.max_attempts, settings.poll_seconds)
         self._slots = asyncio.Semaphore(self.max_concurrent)
+        self._no_room_until = 0.0
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._active: dict[asyncio.Task[None], Lease] = {}
-        self._direct: set[asyncio.Task[bytes]] = set()
+        # Those of them that have no slot yet, by the names of their leases.
+        self._waiting: set[str] = set()
+        self._queue_is_empty = False
         self._downloads = ModelDownloads(weights, self._threads, self._wake_from_thread)
+        self._direct = DirectWork(
+            pool, queue_manager.storage, self._slots, self._downloads, self._threads, settings.file_timeout_seconds
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
+        self._start_trouble = Trouble(logger, "starting the worker")
 
     # --- life -----------------------------------------------------------------------------------------------
 
@@ -82,7 +91,7 @@ class JobWorker:
         """stopped, waiting (another process is this machine's worker), running, or stopping."""
         if self._main is None or self._main.done():
             return "stopped"
-        if not self._machine_lock.is_locked:
+        if not self._machine_lock.held:
             return "waiting"
         return "stopping" if self._stopping.is_set() else "running"
 
@@ -90,7 +99,7 @@ class JobWorker:
         """Begin to work, or to wait until this machine's worker dies."""
         self._loop = asyncio.get_running_loop()
         self._queue.on_submit(self._wake_from_thread)
-        self._try_machine_lock()
+        self._machine_lock.try_to_take()
         self._main = asyncio.create_task(self._live(), name="job-worker")
 
     async def stop(self) -> None:
@@ -107,31 +116,29 @@ class JobWorker:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake.set)
 
-    def _try_machine_lock(self) -> bool:
-        try:
-            self._machine_lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        return True
-
     async def _live(self) -> None:
-        if not self._machine_lock.is_locked:
+        if not self._machine_lock.held:
             logger.info("another process is this machine's worker; waiting for its place")
-        while not self._machine_lock.is_locked and not self._stopping.is_set():
+        while not self._machine_lock.held and not self._stopping.is_set():
             await self._pause(self._settings.poll_seconds)
-            self._try_machine_lock()
+            try:
+                self._machine_lock.try_to_take()
+                self._start_trouble.over()
+            except StorageError as error:
+                self._start_trouble.note(error)
         while not self._stopping.is_set():
             try:
                 await self._serve()
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - told, with its traceback, by Trouble
                 self._report.restarts += 1
-                logger.exception("the worker failed and starts again")
+                self._start_trouble.note(error)
                 await self._pause(RESTART_SECONDS)
 
     async def _serve(self) -> None:
         """Take over what a dead worker left, then claim and work until told to stop."""
         self._report.start_anew(timestamp(self._queue.clock()))
         await self._thread(self._queue.take_over, self._state())
+        self._start_trouble.over()
         logger.info("worker %s runs; pictures at once: %d", self._report.worker_id, self.max_concurrent)
         side_tasks = [
             asyncio.create_task(self._warm_up(), name="warm-up"),
@@ -146,7 +153,10 @@ class JobWorker:
                 task.cancel()
             await asyncio.gather(*side_tasks, return_exceptions=True)
         self._downloads.stop()
-        await self._thread(self._queue.forget_worker, self._report.worker_id)
+        try:
+            await self._thread(self._queue.forget_worker, self._report.worker_id)
+        except DatabaseError as error:
+            logger.error("the next worker takes over what this one had: %s", error)
         logger.info("worker %s stopped", self._report.worker_id)
 
     async def _thread(self, function: Callable[..., T], *args: object) -> T:
@@ -161,16 +171,20 @@ class JobWorker:
     # --- claiming -------------------------------------------------------------------------------------------
 
     async def _claim_until_stopped(self) -> None:
+        trouble = Trouble(logger, "claiming files")
         while not self._stopping.is_set():
             leases: list[Lease] = []
-            free = self.max_concurrent - len(self._active) - len(self._direct)
-            if free > 0:
+            # One more file for each slot, so that none waits for the database; claimed together, which costs less.
+            free = 2 * self.max_concurrent - len(self._active) - len(self._direct.running)
+            if free >= self.max_concurrent and time.monotonic() >= self._no_room_until:
                 try:
                     leases = await self._thread(
                         self._queue.claim, self._report.worker_id, free, frozenset(self._downloads.running())
                     )
+                    self._queue_is_empty = len(leases) < free
+                    trouble.over()
                 except ServiceError as error:
-                    logger.error("cannot claim: %s", error)
+                    trouble.note(error)
             for lease in leases:
                 task = asyncio.create_task(self._work(lease))
                 self._active[task] = lease
@@ -182,52 +196,90 @@ class JobWorker:
         lease = self._active.pop(task)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            file = lease.file
-            logger.error("job %s file %d (%s): %s", file.job_id, file.position, file.filename, error, exc_info=error)
+            unforeseen = None if isinstance(error, ServiceError) else error
+            logger.error("%s: %s", named(lease), error, exc_info=unforeseen)
 
     async def _drain(self) -> None:
-        """Let running files end; then stop the children and give their files back."""
-        if self._active or self._direct:
-            count = len(self._active) + len(self._direct)
+        """Give back what has not begun; let running files end; then stop the children and give their files back."""
+        await self._give_back({task: lease for task, lease in self._active.items() if lease.name in self._waiting})
+        if self._active or self._direct.running:
+            count = len(self._active) + len(self._direct.running)
             logger.info("stopping: waiting up to %g s for %d files", self._settings.drain_seconds, count)
-            await asyncio.wait([*self._active, *self._direct], timeout=self._settings.drain_seconds)
-        for direct in self._direct:
+            await asyncio.wait([*self._active, *self._direct.running], timeout=self._settings.drain_seconds)
+        for direct in self._direct.running:
             direct.cancel()
-        left = list(self._active.items())
-        await self._thread(self._queue.release, [lease for _, lease in left])
-        for _, lease in left:
+        self._outcomes.end()
+        await self._give_back(dict(self._active))
+        await asyncio.gather(*self._direct.running, return_exceptions=True)
+
+    async def _give_back(self, files: Mapping[asyncio.Task[None], Lease]) -> None:
+        if not files:
+            return
+        try:
+            await self._outcomes.give_back(list(files.values()))
+        except DatabaseError as error:
+            logger.error("nothing could be given back: %s", error)
+        for task, lease in files.items():
+            logger.warning(
+                "%s: given back %s", named(lease), "unbegun" if lease.name in self._waiting else "unfinished"
+            )
+            self._stop_work(task, lease)
+        await asyncio.gather(*files, return_exceptions=True)
+
+    def _stop_work(self, task: asyncio.Task[None], lease: Lease) -> None:
+        if lease.name in self._waiting:
+            task.cancel()
+        else:
             self._pool.kill(lease.name)
-            logger.warning("job %s file %d: given back unfinished", lease.file.job_id, lease.file.position)
-        await asyncio.gather(*(task for task, _ in left), *self._direct, return_exceptions=True)
 
     # --- one file -------------------------------------------------------------------------------------------
 
     async def _work(self, lease: Lease) -> None:
         """From claim to outcome. Each outcome is guarded by the lease."""
-        file = lease.file
+        try:
+            await self._attempt(lease)
+        except LeaseLost:  # frozen for too long, cancelled meanwhile, or given back while stopping
+            logger.warning("%s: the lease is lost, its result is dropped", named(lease))
+        except DatabaseError as error:  # the service stops, so that nobody can wait until it is over
+            logger.error("%s: its outcome is lost, the next worker does it again: %s", named(lease), error)
+
+    async def _attempt(self, lease: Lease) -> None:
+        """Raises LeaseLost and DatabaseError."""
         begin = time.monotonic()
         try:
-            async with self._slots:
+            async with self._slot(lease):
+                begin = time.monotonic()
                 outcome = await self._process(lease)
-            if outcome is None:
-                return
-            await self._thread(self._queue.complete, lease, outcome)
-            self._report.file_took(time.monotonic() - begin)
-            logger.info(
-                "job %s file %d (%s): completed in %.2f s", file.job_id, file.position, file.filename, outcome.seconds
-            )
-        except LeaseLost:
-            logger.warning("job %s file %d: the lease is lost, its result is dropped", file.job_id, file.position)
+                self._report.file_took(time.monotonic() - begin)
+            if outcome is not None:
+                await self._outcomes.complete(lease, outcome)
+        except (LeaseLost, DatabaseError):
+            raise
         except (PictureError, WeightsError, ModelLoadFailed) as error:
-            await self._fail(lease, error, begin)
+            await self._outcomes.fail(lease, error, begin)
         except StorageFull:
-            logger.warning("job %s file %d: no room for its result, given back", file.job_id, file.position)
-            await self._thread(self._queue.release, [lease])
+            logger.warning("%s: no room for its result, given back", named(lease))
+            self._no_room_until = time.monotonic() + FULL_DISK_SECONDS
+            await self._outcomes.give_back([lease])
         except (ProcessingError, StorageError) as error:
-            await self._retry_or_fail(lease, error, begin)
+            await self._outcomes.retry_or_fail(lease, error, begin)
         except Exception:
-            logger.exception("job %s file %d (%s): unforeseen", file.job_id, file.position, file.filename)
-            await self._retry_or_fail(lease, ProcessingError("The service failed on this picture."), begin)
+            logger.exception("%s: unforeseen", named(lease))
+            await self._outcomes.retry_or_fail(lease, ProcessingError("The service failed on this picture."), begin)
+
+    @contextlib.asynccontextmanager
+    async def _slot(self, lease: Lease) -> AsyncIterator[None]:
+        self._waiting.add(lease.name)
+        try:
+            if self._slots.locked():
+                await self._thread(self._queue.storage.read_ahead, lease.file.input_key)
+            await self._slots.acquire()
+        finally:
+            self._waiting.discard(lease.name)
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def _process(self, lease: Lease) -> Outcome | None:
         """The finished file, or None when it had to be given back because its model is being downloaded."""
@@ -235,39 +287,12 @@ class JobWorker:
         model = catalog.find(file.model)
         weights = await self._thread(self._downloads.locate, model)
         if weights is None:
-            await self._thread(self._queue.release, [lease])
+            await self._outcomes.give_back([lease])
             return None
+        alone = self._queue_is_empty and len(self._active) == 1 and not self._direct.running
         task = Task(file.operation, file.params, file.input_key, lease.output_key)
-        return await self._thread(
-            self._pool.run, lease.name, model.name, weights, task, self._settings.file_timeout_seconds
-        )
-
-    async def _fail(self, lease: Lease, error: ServiceError, begin: float) -> None:
-        file = lease.file
-        logger.warning("job %s file %d (%s): failed: %s", file.job_id, file.position, file.filename, error)
-        with contextlib.suppress(LeaseLost):  # cancelled meanwhile: that is its end then
-            await self._thread(self._queue.fail, lease, error.code, error.detail, round(time.monotonic() - begin, 3))
-
-    async def _retry_or_fail(self, lease: Lease, error: ServiceError, begin: float) -> None:
-        file = lease.file
-        attempts = file.attempts + 1
-        if attempts >= self._settings.max_attempts:
-            await self._fail(lease, error, begin)
-            return
-        delay = delay_seconds(attempts, random.random())
-        try:
-            await self._thread(self._queue.retry_later, lease, error.code, error.detail, delay)
-        except LeaseLost:  # cancelled, or given back while stopping
-            return
-        logger.warning(
-            "job %s file %d (%s): attempt %d failed, again in %.1f s: %s",
-            file.job_id,
-            file.position,
-            file.filename,
-            attempts,
-            delay,
-            error,
-        )
+        seconds = self._settings.file_timeout_seconds
+        return await self._thread(self._pool.run, lease.name, model.name, weights, task, seconds, alone)
 
     async def process_image_bytes(self, data: bytes, model: str = catalog.DEFAULT_MODEL) -> bytes:
         """One picture, in and out as bytes, through the same children and slots, without a job.
@@ -277,51 +302,23 @@ class JobWorker:
         """
         if self.status != "running":
             raise WorkerUnavailable(f"The worker of this process is {self.status}: submit a job instead.")
-        work = asyncio.create_task(self._process_bytes(data, catalog.find(model)))
-        self._direct.add(work)
-        work.add_done_callback(self._direct.discard)
+        work = self._direct.start(data, catalog.find(model))
+        # Its slot is free for a file of the queue then.
+        work.add_done_callback(lambda _: self._wake.set())
         return await work
 
-    async def _process_bytes(self, data: bytes, model: catalog.Model) -> bytes:
-        name = f"direct-{uuid.uuid4().hex}"
-        input_key, output_key = f"direct/{name}/input", f"direct/{name}/output"
-        task = Task("remove_background", {"model": model.name}, input_key, output_key)
-        weights = await self._downloaded(model)
-        try:
-            async with self._slots:
-                await self._thread(self._queue.storage.put, input_key, data)
-                seconds = self._settings.file_timeout_seconds
-                running = asyncio.ensure_future(self._thread(self._pool.run, name, model.name, weights, task, seconds))
-                try:
-                    await asyncio.shield(running)
-                except asyncio.CancelledError:
-                    # The slot is free only when the child has stopped.
-                    self._pool.kill(name)
-                    await asyncio.gather(running, return_exceptions=True)
-                    raise
-                return await self._thread(self._queue.storage.get, output_key)
-        finally:
-            self._wake.set()
-            for key in (input_key, output_key):
-                await self._thread(self._queue.storage.delete, key)
-
     # --- the default model ----------------------------------------------------------------------------------
-
-    async def _downloaded(self, model: catalog.Model) -> tuple[Path, ...]:
-        """The weights, waited for. Raises WeightsError."""
-        while True:
-            weights = await self._thread(self._downloads.locate, model)
-            if weights is not None:
-                return weights
-            await asyncio.wrap_future(self._downloads.start(model))
 
     async def _warm_up(self) -> None:
         """Have the default model loaded before the first picture comes; again whenever no child is left."""
         model = catalog.find(self._settings.default_model)
         while True:
-            if not self._pool.warm_models() and not self._active and not self._direct:
+            warm = self._pool.warm_models()
+            if model.name in warm:  # if only because a picture had it loaded
+                self._report.ready, self._report.trouble = True, None
+            elif not warm and not self._active and not self._direct.running:
                 try:
-                    await self._thread(self._pool.warm, model.name, await self._downloaded(model))
+                    await self._thread(self._pool.warm, model.name, await self._downloads.wait_for(model))
                     self._report.ready, self._report.trouble = True, None
                 except ServiceError as error:
                     self._report.ready, self._report.trouble = False, error.detail
@@ -338,15 +335,17 @@ class JobWorker:
         return self._report.state(
             timestamp(self._queue.clock()),
             self.status,
-            len(self._active) + len(self._direct),
+            len(self._active) - len(self._waiting) + len(self._direct.running),
             self._pool.warm_models(),
             self._downloads.running(),
         )
 
     async def _keep_leases(self) -> None:
         """Tell that we live, extend leases, and stop the work on files that were cancelled meanwhile."""
+        trouble = Trouble(logger, "the heartbeat")
         while True:
-            leases = list(self._active.values())
+            active = dict(self._active)
+            leases = list(active.values())
             try:
                 state = self._state()
                 if self._report.due(state, self._settings.lease_seconds / 4):
@@ -355,21 +354,24 @@ class JobWorker:
                     await self._thread(self._queue.expire_leases)
                 else:
                     held = await self._thread(self._queue.held, leases) if leases else set()
-                for lease in leases:
-                    if lease.file.id not in held and lease in self._active.values():
-                        self._pool.kill(lease.name)
-            except Exception:
-                logger.exception("no heartbeat")
+                for task, lease in active.items():
+                    if lease.file.id not in held and task in self._active:
+                        self._stop_work(task, lease)
+                trouble.over()
+            except Exception as error:  # noqa: BLE001 - told, with its traceback, by Trouble
+                trouble.note(error)
             await asyncio.sleep(self._settings.poll_seconds)
 
     async def _sweep(self) -> None:
         """Retention and leftovers, now and then."""
+        trouble = Trouble(logger, "the sweep")
         while True:
             try:
                 await self._thread(self._queue.cleanup_old_jobs, self._settings.retention_days)
                 await self._thread(self._queue.sweep_orphans)
-            except Exception:
-                logger.exception("the sweep failed; the next one tries again")
+                trouble.over()
+            except Exception as error:  # noqa: BLE001 - told, with its traceback, by Trouble
+                trouble.note(error)
             await asyncio.sleep(self._settings.sweep_seconds)
 
 
@@ -382,16 +384,11 @@ def init_worker(
         settings = settings.model_copy(update={"max_concurrent": max_concurrent})
     pool = ChildPool(
         storage=queue_manager.storage,
-        threads=settings.threads_per_child,
-        memory_bytes=settings.model_memory_bytes or half_of_memory(),
+        plan=Plan(narrow=settings.threads_per_picture, wide=cores()),
+        memory_bytes=settings.model_memory_bytes or memory_bytes() // 2,
         child_max_files=settings.child_max_files,
         load_timeout_seconds=settings.model_load_timeout_seconds,
         max_pixels=settings.max_pixels,
         max_idle=settings.max_concurrent,
     )
     return JobWorker(queue_manager, settings, pool, open_store(os.environ))
-
-
-def half_of_memory() -> int:
-    """Bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

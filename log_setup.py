@@ -4,6 +4,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from errors import ServiceError
 from settings import Settings
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -22,6 +23,27 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
+
+
+class Trouble:
+    """Of something that is tried again and again: one line when it begins or changes, and one when it is over."""
+
+    def __init__(self, logger: logging.Logger, action: str) -> None:
+        self._logger = logger
+        self._action = action
+        self._told: str | None = None
+
+    def note(self, error: Exception) -> None:
+        """With a traceback when nobody foresaw it."""
+        if str(error) != self._told:
+            self._told = str(error)
+            unforeseen = None if isinstance(error, ServiceError) else error
+            self._logger.error("%s has trouble and is tried again: %s", self._action, error, exc_info=unforeseen)
+
+    def over(self) -> None:
+        if self._told is not None:
+            self._logger.warning("%s works again", self._action)
+            self._told = None
 
 
 class PortTaken(logging.Filter):

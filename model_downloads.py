@@ -1,5 +1,6 @@
 """Weights that jobs wait for: one download a model, its progress, and what to answer after it failed. Thread-safe."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -58,6 +59,14 @@ class ModelDownloads:
         except WeightsUnavailable:
             self.start(model)
             return None
+
+    async def wait_for(self, model: Model) -> tuple[Path, ...]:
+        """The verified weights, when they are here. Raises WeightsError."""
+        while True:
+            weights = await asyncio.get_running_loop().run_in_executor(self._executor, self.locate, model)
+            if weights is not None:
+                return weights
+            await asyncio.wrap_future(self.start(model))
 
     def start(self, model: Model) -> "Future[None]":
         """Begin a download, or join the one that is going on; the future never carries an error."""

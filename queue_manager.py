@@ -25,6 +25,7 @@ from errors import (
     QueueFull,
     ResultNotFound,
     ResultUnavailable,
+    StorageFull,
 )
 from job import Job, JobFile, JobStatus, Lease, Outcome, Priority, WorkerState, utc_now
 from models import catalog
@@ -247,9 +248,8 @@ class QueueManager:
             raise JobNotFinished(f"Job {job_id} is not finished yet: it is {job.status}.")
         files = self._jobs.files(job_id)
         if not any(file.status is JobStatus.COMPLETED for file in files):
-            raise ResultUnavailable(
-                f"Job {job_id} has no results: it is {job.status}. {job.error_message or ''}".strip()
-            )
+            why = f"Job {job_id} has no results: it is {job.status}. {job.error_message or ''}"
+            raise ResultUnavailable(why.strip())
         return files
 
     # --- change ---------------------------------------------------------------------------------------------
@@ -293,9 +293,8 @@ class QueueManager:
         if before not in (JobStatus.FAILED, JobStatus.COMPLETED):
             raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}.")
         if again == 0:
-            reason = (
-                "and none of its files failed" if before is JobStatus.COMPLETED else "but its pictures were not kept"
-            )
+            completed = before is JobStatus.COMPLETED
+            reason = "and none of its files failed" if completed else "but its pictures were not kept"
             raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}, {reason}.")
         logger.info("job %s: files queued again: %d", job_id, again)
         self._tell_listeners()
@@ -313,17 +312,18 @@ class QueueManager:
     # --- for workers ----------------------------------------------------------------------------------------
 
     def claim(self, worker_id: str, limit: int, excluded_models: Iterable[str] = ()) -> list[Lease]:
-        """Take files in queue order; nothing while the queue is paused, or while there is no room for results."""
+        """Take files in queue order; nothing while the queue is paused. Raises StorageFull: no room for results."""
         now, excluded = self.clock(), frozenset(excluded_models)
-        with self.database.read():
-            if self.is_paused() or self.disk_is_low() or not self._files.any_available(now, excluded):
-                return []
+        if self.is_paused() or not self._files.any_available(now, excluded):
+            return []
+        if self.disk_is_low():
+            raise StorageFull("The disk is nearly full: nothing is begun until there is room for results.")
         token = uuid.uuid4().hex
         claimed = self._files.claim(now, limit, worker_id, token, self.lease_seconds, excluded)
         return [Lease(file, token) for file in claimed]
 
     def disk_is_low(self) -> bool:
-        return self.storage.free_bytes() < self.limits.disk_reserve_bytes
+        return self.storage.free_bytes() <= self.limits.disk_reserve_bytes
 
     def heartbeat(self, worker: WorkerState, leases: Sequence[Lease]) -> set[int]:
         """Report the worker alive and extend its leases; return the file ids that it still holds."""
@@ -335,13 +335,13 @@ class QueueManager:
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         """Publish a result that is in storage. Raises LeaseLost; bytes that were not published are gone then."""
+        self.storage.flush(outcome.output_key)
         if self.complete_many([(lease, outcome)]):
             raise LeaseLost(f"File {lease.file.id} is not under the lease {lease.token} any more.")
 
     def complete_many(self, finished: Sequence[tuple[Lease, Outcome]]) -> list[Lease]:
-        """The same in one transaction; returns the leases that were lost."""
-        results = [(*lease.key, outcome) for lease, outcome in finished]
-        lost = self._files.complete_many(self.clock(), results)
+        """The same in one transaction for results that are flushed already; returns the leases that were lost."""
+        lost = self._files.complete_many(self.clock(), [(*lease.key, outcome) for lease, outcome in finished])
         for lease, outcome in finished:
             # This very attempt may have published them before.
             if lease.file.id in lost and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
@@ -378,10 +378,9 @@ class QueueManager:
     def not_ready_because(self) -> str | None:
         """None when pictures can be taken and processed, if only after a pause; otherwise the reason.
 
-        Raises DatabaseError when the database cannot be written to.
+        Raises DatabaseError and StorageError when they cannot be written to.
         """
-        # A change of nothing: SQLite begins a transaction even where it can only read.
-        self._workers.remove("")
+        self._workers.check_writable()
         if self.disk_is_low():
             return "The disk is nearly full."
         return reason_not_ready(self.workers())

@@ -1,6 +1,5 @@
 """Everything an operator can set, in one frozen value read once by app.py."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,10 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
-
-def default_max_concurrent() -> int:
-    """Half the cores, at least one: each picture then runs on cores / max_concurrent threads."""
-    return max(1, (os.cpu_count() or 1) // 2)
+from machine import cores
 
 
 class Settings(BaseSettings):
@@ -28,7 +24,7 @@ class Settings(BaseSettings):
     )
     default_model: str = Field("u2net", description="Model of a submit that names none; warmed at start.")
     max_concurrent: int = Field(
-        default_factory=default_max_concurrent, ge=1, le=256, description="Pictures worked on at once on this machine."
+        default_factory=cores, ge=1, le=256, description="Pictures worked on at once on this machine. auto: one a core."
     )
     max_files_per_job: int = Field(500, ge=1, description="Files in one submit.")
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Bytes of one file.")
@@ -62,6 +58,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for log collectors.")
 
+    @field_validator("max_concurrent", mode="before")
+    @classmethod
+    def _one_a_core(cls, value: object) -> object:
+        return cores() if value == "auto" else value
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:
@@ -90,5 +91,6 @@ class Settings(BaseSettings):
         return int(self.max_megapixels * 1_000_000)
 
     @property
-    def threads_per_child(self) -> int:
-        return max(1, (os.cpu_count() or 1) // self.max_concurrent)
+    def threads_per_picture(self) -> int:
+        """When as many as may be are worked on; a picture that is alone has every core."""
+        return max(1, cores() // self.max_concurrent)

@@ -2,11 +2,11 @@
 
 import os
 import socket
-import time
 import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from statistics import median
 
 from job import WorkerState
@@ -28,7 +28,7 @@ class WorkerReport:
         self.restarts = 0
         self._max_concurrent = max_concurrent
         self._durations: deque[float] = deque(maxlen=MEDIAN_FILES)
-        self._last: tuple[float, WorkerState] | None = None
+        self._last: WorkerState | None = None
 
     def file_took(self, seconds: float) -> None:
         self._durations.append(seconds)
@@ -64,7 +64,9 @@ class WorkerReport:
         """Whether something changed that others want to know, or the last report is old."""
         if self._last is None:
             return True
-        when, before = self._last
+        before = self._last
+        # By the clock that others read it with, so that one that was set back or forth is followed at once.
+        age = datetime.fromisoformat(state.heartbeat_at) - datetime.fromisoformat(before.heartbeat_at)
         # The median moves with every file; the next regular report is soon enough for it.
         quiet = {"median_seconds": before.state["median_seconds"]} if before.state["median_seconds"] else {}
         same = replace(
@@ -73,10 +75,10 @@ class WorkerReport:
             active_files=before.active_files,
             state={**state.state, **quiet},
         )
-        return same != before or time.monotonic() - when > interval_seconds
+        return same != before or not timedelta(0) <= age <= timedelta(seconds=interval_seconds)
 
     def told(self, state: WorkerState) -> None:
-        self._last = (time.monotonic(), state)
+        self._last = state
 
     def start_anew(self, now: str) -> None:
         """The next `due` says yes."""

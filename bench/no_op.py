@@ -10,13 +10,21 @@ from job import Outcome
 from job_worker import JobWorker
 from models.weights import open_store
 from operations.child import Task
-from operations.pool import ChildPool
+from operations.pool import ChildPool, Plan
 from queue_manager import QueueManager
 from settings import Settings
+from storage.local import LocalStorage
 from tests.queues import outcome
 
 MODEL = "u2netp"
 LOOK_SECONDS = 0.02
+
+
+class NoBytes(LocalStorage):
+    """Work that takes no time has no result to be flushed to the disk."""
+
+    def flush(self, key: str) -> None:
+        pass
 
 
 class NoOpPool(ChildPool):
@@ -28,13 +36,23 @@ class NoOpPool(ChildPool):
     def warm_models(self) -> list[str]:
         return [MODEL]
 
-    def run(self, lease: str, model: str, weights: tuple[Path, ...], task: Task, timeout_seconds: float) -> Outcome:
+    def run(
+        self,
+        lease: str,
+        model: str,
+        weights: tuple[Path, ...],
+        task: Task,
+        timeout_seconds: float,
+        alone: bool = False,
+    ) -> Outcome:
         return Outcome(task.output_key, 1000, "ab" * 32, "image/png", "png", 640, 480, 0.001)
 
 
 def waiting_queue(folder: Path, files: int, synchronous: str) -> QueueManager:
     folder.mkdir(parents=True)
-    return fill(folder, files, pending=files, synchronous=synchronous)
+    queue = fill(folder, files, pending=files, synchronous=synchronous)
+    queue.storage = NoBytes(folder / "data")
+    return queue
 
 
 def through_queue(folder: Path, files: int, batch: int, synchronous: str) -> float:
@@ -54,7 +72,7 @@ def through_worker(folder: Path, files: int, synchronous: str, slots: int) -> fl
     settings = Settings(data_dir=folder, default_model=MODEL, max_concurrent=slots)
     pool = NoOpPool(
         storage=queue.storage,
-        threads=1,
+        plan=Plan(1, 1),
         memory_bytes=0,
         child_max_files=1,
         load_timeout_seconds=1.0,

@@ -78,8 +78,9 @@ def measure_steps(one: Subject) -> None:
     one.waiting.append(one.time("submit, database only", submit_stored, queue, submission))
     leases: list[Lease] = one.time("claim of 2", queue.claim, "worker", LEASES)
     one.time("heartbeat", queue.heartbeat, worker_state("worker", utc_now()), leases)
-    one.time("complete", queue.complete, leases[0], outcome(leases[0]))
-    queue.complete(leases[1], outcome(leases[1]))
+    first, second = [(lease, outcome(lease)) for lease in leases]
+    one.time("complete", queue.complete_many, [first])
+    queue.complete_many([second])
     one.time("status of the last", queue_routes.status, queue, one.waiting[-1])
     one.time("status in the queue", queue_routes.status, queue, one.chance.choice(one.waiting[LEASES:]))
     one.time("status of an ended job", queue_routes.status, queue, one.chance.choice(one.ended))

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from errors import DatabaseError
+from errors import DatabaseError, DatabaseFull
 
 BUSY_TIMEOUT_SECONDS = 15
 # Route threads (40 by default), the worker's and a few to spare; SQLAlchemy's own 5 + 10 would make routes wait.
@@ -81,9 +81,12 @@ class Database:
             yield
         except IntegrityError:
             raise
-        except (DBAPIError, PoolTimeout) as error:
-            reason = error.orig if isinstance(error, DBAPIError) else "too many requests at once"
-            raise DatabaseError(f"The database cannot be used at the moment ({reason}).") from error
+        except PoolTimeout as error:
+            raise DatabaseError("The database cannot be used at the moment (too many requests at once).") from error
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise DatabaseFull("The disk of the database is full: nothing was written.") from error
+            raise DatabaseError(f"The database cannot be used at the moment ({error.orig}).") from error
 
     def close(self) -> None:
         self._engine.dispose()

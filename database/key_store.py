@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from database.engine import Database
 from database.tables import idempotency_keys as keys
@@ -42,7 +42,7 @@ class KeyStore:
     def reserve(self, now: datetime, key: str, token: str) -> Reservation | KnownKey:
         """Take a key, or learn what it made. Raises SubmitInProgress while another request stores its files."""
         with self._database.write() as connection:
-            connection.execute(delete(keys).where(keys.c.key == key, keys.c.expires_at <= timestamp(now)))
+            connection.execute(delete(keys).where(keys.c.key == key, over(now)))
             row = connection.execute(select(keys).where(keys.c.key == key)).first()
             if row is None:
                 connection.execute(insert(keys).values(key=key, token=token, expires_at=timestamp(now + RESERVED)))
@@ -73,6 +73,12 @@ class KeyStore:
         with self._database.write() as connection:
             old = select(keys.c.key).where(keys.c.expires_at <= timestamp(now)).limit(limit)
             return connection.execute(delete(keys).where(keys.c.key.in_(old))).rowcount
+
+
+def over(now: datetime) -> ColumnElement[bool]:
+    """Its time has come; or it is a reservation from further in the future than any, made under another clock."""
+    absurd = and_(keys.c.job_id.is_(None), keys.c.expires_at > timestamp(now + 2 * RESERVED))
+    return or_(keys.c.expires_at <= timestamp(now), absurd)
 
 
 def still_reserved(reservation: Reservation) -> ColumnElement[bool]:

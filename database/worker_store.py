@@ -12,6 +12,7 @@ from database.tables import switches, workers
 from job import WorkerState, timestamp
 
 PAUSED = "paused"
+PROBE = "probe"
 
 
 class WorkerStore:
@@ -25,6 +26,12 @@ class WorkerStore:
         with self._database.write() as connection:
             if not connection.execute(update(workers).where(workers.c.id == worker.id).values(values)).rowcount:
                 connection.execute(insert(workers).values(values))
+
+    def check_writable(self) -> None:
+        """Raises DatabaseError. A row that comes and goes: a change of nothing would never reach the disk."""
+        with self._database.write() as connection:
+            connection.execute(insert(switches).values(name=PROBE, value=""))
+            connection.execute(delete(switches).where(switches.c.name == PROBE))
 
     def remove(self, worker_id: str) -> None:
         with self._database.write() as connection:

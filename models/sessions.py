@@ -12,9 +12,15 @@ from errors import ModelLoadFailed
 from models.catalog import Model
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
+    Pixels = NDArray[np.uint8]
+
 _CPU = "CPUExecutionProvider"
+# Of these, rembg makes masks that are no levels yet when it enlarges them, or keeps the shape of the picture.
+_SEES_WHOLE_PICTURE = frozenset({"sam", "u2net_cloth_seg"})
 
 
 class Session:
@@ -24,10 +30,24 @@ class Session:
         self.model = model
         self._backend = backend
 
-    def predict(self, rgb: "Image") -> "list[Image]":
-        """Masks in mode L, 255 where the subject is, of the size of the RGB picture; most models return one."""
-        masks: list[Image] = self._backend.predict(rgb)
-        return masks
+    def predict(self, rgba: "Pixels") -> "list[Pixels]":
+        """Masks, height × width, 255 where the subject is, for the colours of a height × width × 4 picture; mostly one.
+
+        rembg shrinks each picture to the model's square and enlarges the mask, both by LANCZOS. Done here, around a
+        prediction for the small picture, it gives the same levels in a fraction of the time.
+        """
+        import numpy as np
+        from PIL import Image
+
+        from models.resample import resize
+
+        height, width = rgba.shape[:2]
+        if self.model.name in _SEES_WHOLE_PICTURE or self.model.input_size is None:
+            whole = Image.fromarray(np.ascontiguousarray(rgba[..., :3]))
+            return [np.asarray(mask) for mask in self._backend.predict(whole)]
+        small = resize(rgba, self.model.input_size, self.model.input_size)
+        masks = self._backend.predict(Image.fromarray(small[..., :3]))
+        return [resize(np.asarray(mask), width, height) for mask in masks]
 
 
 def load(model: Model, paths: tuple[Path, ...], threads: int, providers: Sequence[str] | None = None) -> Session:
@@ -57,6 +77,11 @@ def load(model: Model, paths: tuple[Path, ...], threads: int, providers: Sequenc
         def download_models(cls, *args: object, **kwargs: object) -> Path | tuple[Path, ...]:
             return paths if len(paths) > 1 else paths[0]
 
+        def normalize(
+            self, img: "Image", mean: Sequence[float], std: Sequence[float], size: tuple[int, int], *_: object
+        ) -> "dict[str, NDArray[np.float32]]":
+            return {self.inner_session.get_inputs()[0].name: normalized(img, mean, std, size)}
+
     try:
         # The custom sessions insist on being told a path; the others ignore it.
         backend = Located(model.name, _options(threads), providers=wanted, model_path=str(paths[0]))
@@ -70,6 +95,32 @@ def load(model: Model, paths: tuple[Path, ...], threads: int, providers: Sequenc
     return Session(model, backend)
 
 
+def share_memory() -> None:
+    """Have all sessions of this process, of which one works at a time, share their working memory. Call it once."""
+    import onnxruntime
+
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, None)
+
+
+def normalized(
+    img: "Image", mean: Sequence[float], std: Sequence[float], size: tuple[int, int]
+) -> "NDArray[np.float32]":
+    """What rembg's BaseSession.normalize makes of a picture, bit by bit: 1 × 3 × height × width.
+
+    Each of 256 levels is computed once, in float64 as rembg does it, and looked up; rembg computes each pixel.
+    """
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(img.convert("RGB").resize(size, Image.Resampling.LANCZOS))
+    brightest = max(int(pixels.max()), 1e-6)
+    levels = [((np.arange(256) / brightest - m) / s).astype(np.float32) for m, s in zip(mean, std, strict=True)]
+    return np.stack([channel[pixels[..., number]] for number, channel in enumerate(levels)])[None]
+
+
 def _options(threads: int) -> Any:
     import onnxruntime
 
@@ -80,6 +131,8 @@ def _options(threads: int) -> Any:
     options.enable_mem_pattern = False
     # Waiting threads must not keep a core busy that the next picture or the API could use.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # That of `share_memory`, where it was called.
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # Errors only: warnings go straight to stderr, past logging, and say nothing an operator can act on.
     options.log_severity_level = 3
     return options

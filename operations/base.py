@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from models.sessions import Session
+
+
+# What a file's smallness is worth in time; the figures are in operations/png.py.
+Compression = Literal["fast", "balanced", "small"]
 
 
 @dataclass(frozen=True)

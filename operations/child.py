@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from errors import ProcessingError
+from errors import ProcessingError, ServiceError
 from job import Outcome
 from models import catalog
 from storage.base import Storage
@@ -37,7 +38,8 @@ class ChildSetup:
 
     model: str
     weights: tuple[Path, ...]
-    threads: int
+    # On how many threads a picture can be worked on: the model is loaded once for each of them.
+    threads: tuple[int, ...]
     storage: Storage
     max_pixels: int
 
@@ -50,14 +52,19 @@ class Task:
     params: Mapping[str, object]
     input_key: str
     output_key: str
+    # One of the child's.
+    threads: int = 1
 
 
 class Loaded:
     """The child's one model. A process pool's initializer can hand over nothing but module state."""
 
     setup: ChildSetup
-    session: "Session | None" = None
+    # By their number of threads.
+    sessions: "Mapping[int, Session]" = MappingProxyType({})
     error: Exception | None = None
+    # For one picture, once the model is loaded.
+    room_bytes: int = 0
 
 
 def start(setup: ChildSetup, lifeline: Connection) -> None:
@@ -70,13 +77,14 @@ def start(setup: ChildSetup, lifeline: Connection) -> None:
     # Imported here: these pull in onnxruntime and OpenCV.
     import cv2
 
-    from models.sessions import load
+    from models.sessions import load, share_memory
 
-    cv2.setNumThreads(setup.threads)
+    cv2.setNumThreads(1)
+    share_memory()
 
     model = catalog.find(setup.model)
     try:
-        Loaded.session = load(model, setup.weights, setup.threads)
+        Loaded.sessions = {threads: load(model, setup.weights, threads) for threads in setup.threads}
         limit_memory(working_bytes(model, setup.max_pixels))
     except Exception as error:  # noqa: BLE001 - handed to who calls `warm`: raising here would only break the pool
         Loaded.error = error
@@ -96,11 +104,29 @@ def limit_memory(more_bytes: int) -> None:
     """A runaway allocation then fails here, and is no matter for the whole machine."""
     if sys.platform != "linux":
         return
-    status = Path("/proc/self/status").read_text()
-    used = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = used + more_bytes
+    wanted = data_bytes() + more_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    Loaded.room_bytes = room_bytes()
+
+
+def data_bytes() -> int:
+    """What RLIMIT_DATA counts."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
+
+
+def room_bytes() -> int:
+    """What RLIMIT_DATA still allows."""
+    return resource.getrlimit(resource.RLIMIT_DATA)[0] - data_bytes()
+
+
+def memory_is_short() -> bool:
+    """Whether less than half of the room for a picture is left.
+
+    Native decoders then call good pictures damaged, and ONNX Runtime raises errors of its own instead of MemoryError.
+    """
+    return sys.platform == "linux" and room_bytes() < Loaded.room_bytes // 2
 
 
 def end_with(lifeline: Connection) -> None:
@@ -129,20 +155,30 @@ def warm() -> int:
 
 
 def work(task: Task) -> Outcome:
-    """Do one task, from storage to storage. Raises PictureError, ProcessingError, StorageError."""
+    """Do one task, from storage to storage. Raises PictureError, ProcessingError, StorageError, RuntimeError."""
+    try:
+        return _work(task)
+    except Exception as error:
+        if isinstance(error, MemoryError) or memory_is_short():
+            raise ProcessingError("The picture needs more memory than there is.") from error
+        if isinstance(error, ServiceError):
+            raise
+        # Unpickling an error imports the module of its class, and the service must load no native library.
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _work(task: Task) -> Outcome:
     # Imported here: these modules pull in native decoders, which the service itself must never load.
     from operations.registry import OPERATIONS
 
-    if Loaded.session is None:
-        raise ProcessingError("The child process has no model loaded.")
+    session = Loaded.sessions.get(task.threads)
+    if session is None:
+        raise ProcessingError(f"The child process has no model loaded for {task.threads} threads.")
     begin = time.perf_counter()
     operation = OPERATIONS[task.operation]
     params = operation.Params.model_validate(task.params)
     image = Loaded.setup.storage.get(task.input_key)
-    try:
-        result = operation.run(image, params, Loaded.session, Loaded.setup.max_pixels)
-    except MemoryError as error:
-        raise ProcessingError("The picture needs more memory than there is.") from error
+    result = operation.run(image, params, session, Loaded.setup.max_pixels)
     Loaded.setup.storage.put(task.output_key, result.data)
     return Outcome(
         output_key=task.output_key,

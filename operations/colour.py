@@ -32,6 +32,11 @@ def to_rgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, byte
     return _plain_rgb(image), None
 
 
+def needs_conversion(profile: bytes | None) -> bool:
+    """Whether RGB pixels cannot simply be handed on with this profile."""
+    return profile is not None and _colour_space(profile) != b"RGB "
+
+
 def eight_bit_grey(image: Image.Image) -> Image.Image:
     """A grey picture with 16-bit, 32-bit or floating-point pixels as mode L.
 

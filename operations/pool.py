@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, replace
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from errors import ChildDied, FileTimeout
+from errors import ChildDied, FileTimeout, PictureError, StorageError
 from job import Outcome
 from operations import child
 from operations.child import ChildSetup, Task
@@ -21,9 +22,11 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Measured after six pictures: 530 MB with u2netp (5 MB of weights), 850 to 960 MB with u2net (176 MB).
+# Measured with 12 megapixels: 560 MB with u2netp (5 MB of weights), 920 to 1,010 MB with u2net (176 MB), and 280 MB
+# more when that is loaded for a second number of threads.
 BASE_BYTES = 500 * 2**20
 WEIGHTS_FACTOR = 3
+MORE_THREADS_FACTOR = 2
 
 
 def fork_server() -> ForkServerContext:
@@ -31,6 +34,12 @@ def fork_server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["operations.preload"])
     return context
+
+
+def child_bytes(weights: tuple[Path, ...], sessions: int) -> int:
+    """Memory of a process with a model loaded so many times."""
+    factor = WEIGHTS_FACTOR + MORE_THREADS_FACTOR * (sessions - 1)
+    return BASE_BYTES + factor * sum(path.stat().st_size for path in weights)
 
 
 class DiedIdle(Exception):
@@ -43,7 +52,7 @@ class Child:
     def __init__(self, context: ForkServerContext, setup: ChildSetup) -> None:
         self.setup = setup
         self.files_done = 0
-        self.bytes = BASE_BYTES + WEIGHTS_FACTOR * sum(path.stat().st_size for path in setup.weights)
+        self.bytes = child_bytes(setup.weights, len(setup.threads))
         # The child ends when `_lifeline` closes: by us, or by the kernel when this process dies.
         receiver, self._lifeline = context.Pipe(duplex=False)
         self._receiver = receiver
@@ -91,7 +100,8 @@ class Child:
             ) from None
         except (BrokenExecutor, CancelledError) as error:
             self.kill()
-            raise ChildDied("The process that worked on the picture died (a crash, or out of memory).") from error
+            message = "The process that worked on the picture died (a crash, or out of memory)."
+            raise ChildDied(message, self.pid) from error
 
     def kill(self) -> None:
         """End the process at once, whatever it does. Safe to call twice and from any thread.
@@ -106,17 +116,25 @@ class Child:
         self._executor.shutdown(wait=True)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How many threads a picture has: few when many are worked on, all cores when it is alone."""
+
+    narrow: int
+    wide: int
+
+
 class ChildPool:
     """Children by model: made when needed, kept warm, replaced after a number of files. Thread-safe.
 
-    The caller bounds how many files run at once; the pool bounds the memory of the idle ones beside them, of which it
-    keeps at most `max_idle` with the same model.
+    The caller bounds how many files run at once; the pool bounds the memory of all children: idle ones beyond it are
+    ended, and work waits while others work that leave too little. It keeps at most `max_idle` with the same model.
     """
 
     def __init__(
         self,
         storage: Storage,
-        threads: int,
+        plan: Plan,
         memory_bytes: int,
         child_max_files: int,
         load_timeout_seconds: float,
@@ -124,7 +142,7 @@ class ChildPool:
         max_idle: int,
     ) -> None:
         self._storage = storage
-        self._threads = threads
+        self._plan = plan
         self._memory_bytes = memory_bytes
         self._child_max_files = child_max_files
         self._load_timeout_seconds = load_timeout_seconds
@@ -132,9 +150,11 @@ class ChildPool:
         self._max_idle = max_idle
         self._context = fork_server()
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
         # Oldest use first.
         self._idle: list[Child] = []
         self._busy: dict[str, Child] = {}
+        self._waited_for_memory: set[str] = set()
         self._closed = False
 
     def warm(self, model: str, weights: tuple[Path, ...]) -> None:
@@ -142,14 +162,32 @@ class ChildPool:
         lease = f"warm-up of {model}"
         self._put_back(lease, self._take(lease, model, weights))
 
-    def run(self, lease: str, model: str, weights: tuple[Path, ...], task: Task, timeout_seconds: float) -> Outcome:
-        """Do one task; `lease` names it for `kill`. Raises ModelLoadFailed and what Child.run raises."""
+    def run(
+        self,
+        lease: str,
+        model: str,
+        weights: tuple[Path, ...],
+        task: Task,
+        timeout_seconds: float,
+        alone: bool = False,
+    ) -> Outcome:
+        """Do one task, on every core if it is `alone`; `lease` names it for `kill`.
+
+        Raises ModelLoadFailed and what Child.run raises.
+        """
         while True:
             child = self._take(lease, model, weights)
+            threads = self._plan.wide if alone and self._plan.wide in child.setup.threads else self._plan.narrow
             try:
-                return child.run(task, timeout_seconds)
+                return child.run(replace(task, threads=threads), timeout_seconds)
             except DiedIdle:
                 logger.warning("an idle process with model %s had died, making another", model)
+            except (PictureError, StorageError):
+                raise
+            except Exception:
+                # It may have run out of memory, or be broken otherwise: the next picture gets another.
+                child.kill()
+                raise
             finally:
                 self._put_back(lease, child)
 
@@ -162,8 +200,9 @@ class ChildPool:
 
     def close(self) -> None:
         """End every child. Nothing can run afterwards."""
-        with self._lock:
+        with self._room:
             self._closed = True
+            self._room.notify_all()
             left = [*self._idle, *self._busy.values()]
             self._idle.clear()
             self._busy.clear()
@@ -178,25 +217,53 @@ class ChildPool:
             return sorted({child.setup.model for child in [*self._idle, *self._busy.values()] if child.loaded})
 
     def _take(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child:
-        with self._lock:
-            if self._closed:
-                raise ChildDied("The service is stopping.")
-            found = next((child for child in reversed(self._idle) if child.setup.model == model), None)
-            if found is not None:
-                self._idle.remove(found)
-                self._busy[lease] = found
-                return found
-        return self._make(lease, model, weights)
-
-    def _make(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child:
-        setup = ChildSetup(model, weights, self._threads, self._storage, self._max_pixels)
-        try:
-            child = Child(self._context, setup)
-        except OSError as error:
-            raise ChildDied(f"No child process can be made for model {model}: {error.strerror}.") from error
-        with self._lock:
+        """An idle child, or a new one as soon as there is room for it."""
+        with self._room:
+            while True:
+                if self._closed:
+                    raise ChildDied("The service is stopping.")
+                alike = [child for child in reversed(self._idle) if child.setup.model == model]
+                found = max(alike, key=lambda child: len(child.setup.threads), default=None)
+                if found is not None:
+                    self._idle.remove(found)
+                    self._busy[lease] = found
+                    return found
+                needed = child_bytes(weights, 1)
+                if not self._busy or self._busy_bytes() + needed <= self._memory_bytes:
+                    break
+                self._tell_wait(model, needed)
+                self._room.wait()
+            child = self._new_child(model, weights)
             self._busy[lease] = child
             evicted = self._evict()
+        return self._load(lease, child, evicted)
+
+    def _busy_bytes(self) -> int:
+        return sum(child.bytes for child in self._busy.values())
+
+    def _tell_wait(self, model: str, needed: int) -> None:
+        if model not in self._waited_for_memory:
+            self._waited_for_memory.add(model)
+            logger.warning(
+                "fewer pictures at once with model %s: a process takes %d MiB, and %d MiB are for all (%s)",
+                *(model, needed // 2**20, self._memory_bytes // 2**20, "QUEUE_MODEL_MEMORY_BYTES"),
+            )
+
+    def _new_child(self, model: str, weights: tuple[Path, ...]) -> Child:
+        """For many pictures at once; the first of its model for a picture alone as well, where memory allows."""
+        threads: tuple[int, ...] = (self._plan.narrow,)
+        alike = any(child.setup.model == model for child in [*self._idle, *self._busy.values()])
+        roomy = self._busy_bytes() + child_bytes(weights, 2) <= self._memory_bytes
+        if self._plan.wide != self._plan.narrow and not alike and roomy:
+            threads = (self._plan.narrow, self._plan.wide)
+        setup = ChildSetup(model, weights, threads, self._storage, self._max_pixels)
+        try:
+            return Child(self._context, setup)
+        except OSError as error:
+            raise ChildDied(f"No child process can be made for model {model}: {error.strerror}.") from error
+
+    def _load(self, lease: str, child: Child, evicted: list[Child]) -> Child:
+        model = child.setup.model
         for idle in evicted:
             logger.info("unloading model %s to make room for %s", idle.setup.model, model)
             idle.kill()
@@ -204,8 +271,9 @@ class ChildPool:
         try:
             child.load(self._load_timeout_seconds)
         except Exception:
-            with self._lock:
+            with self._room:
                 self._busy.pop(lease, None)
+                self._room.notify_all()
             child.kill()
             child.wait()
             raise
@@ -215,15 +283,16 @@ class ChildPool:
     def _evict(self) -> list[Child]:
         """Take idle children out, the longest unused first, until all fit into memory."""
         evicted = []
-        used = sum(child.bytes for child in [*self._idle, *self._busy.values()])
+        used = sum(child.bytes for child in self._idle) + self._busy_bytes()
         while used > self._memory_bytes and self._idle:
             evicted.append(self._idle.pop(0))
             used -= evicted[-1].bytes
         return evicted
 
     def _put_back(self, lease: str, child: Child) -> None:
-        with self._lock:
+        with self._room:
             self._busy.pop(lease, None)
+            self._room.notify_all()
             alike = sum(idle.setup.model == child.setup.model for idle in self._idle)
             fresh = child.usable and child.files_done < self._child_max_files
             keep = fresh and alike < self._max_idle and not self._closed

@@ -5,12 +5,31 @@ SIGTERM to the whole group would end children that the service still wants to le
 """
 
 import os
+import threading
+
+WATCH_SECONDS = 0.2
 
 # ONNX Runtime otherwise reports home about what it runs.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import rembg  # noqa: F401
 
-import operations.child  # noqa: F401
+def end_with(service: int, loaded: threading.Event) -> None:
+    """While it loads, the fork server does not notice that its service died."""
+    while not loaded.wait(WATCH_SECONDS):
+        if os.getppid() != service:
+            os._exit(1)
 
+
+loaded = threading.Event()
+watch = threading.Thread(target=end_with, args=(os.getppid(), loaded), name="watch")
+watch.start()
+
+import rembg  # noqa: E402, F401
+
+import models.resample  # noqa: E402, F401
+import operations.child  # noqa: E402, F401
+
+# No thread may be left: children are forked from here.
+loaded.set()
+watch.join()
 os.setsid()

@@ -30,7 +30,17 @@ class Storage(Protocol):
 
     def create(self, key: str) -> BlobWriter: ...
 
-    def put(self, key: str, data: bytes) -> None: ...
+    def put(self, key: str, data: bytes) -> None:
+        """Visible at once and all of it, but durable only after `flush`."""
+        ...
+
+    def flush(self, key: str) -> None:
+        """After it a power cut loses nothing of what was put."""
+        ...
+
+    def read_ahead(self, key: str) -> None:
+        """Somebody will get it soon: have it at hand by then, if that can be done without waiting."""
+        ...
 
     def get(self, key: str) -> bytes: ...
 
@@ -41,7 +51,7 @@ class Storage(Protocol):
         ...
 
     def free_bytes(self) -> int:
-        """Room that is left."""
+        """Room that is left. Raises StorageError when nothing can be written at all."""
         ...
 
     def keys(self, older_than: datetime) -> Iterator[str]:

@@ -27,6 +27,7 @@ def storage_error(action: str, key: str, error: OSError) -> StorageError:
 
 
 def flush(path: Path) -> None:
+    """A file's bytes, or a folder's names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -71,17 +72,24 @@ class LocalBlobWriter:
 
     def commit(self) -> None:
         try:
-            self._file.close()
-            # Not durable yet, but nobody asks for a key before its row is there, and that is written after this.
-            os.replace(self._part, self._target)
+            # Visible before it is durable: nobody asks for a key before its row is there, and that comes later.
+            self.publish()
             # A rename is durable only when its folder is flushed too; a job's folder is itself new in another.
             flush_all([self._target, self._target.parent, self._target.parent.parent])
         except OSError as error:
             raise storage_error("write", self.key, error) from error
 
-    def discard(self) -> None:
-        self._file.close()
+    def publish(self) -> None:
+        """Make them visible; a power cut may still take them."""
         try:
+            self._file.close()
+            os.replace(self._part, self._target)
+        except OSError as error:
+            raise storage_error("write", self.key, error) from error
+
+    def discard(self) -> None:
+        try:
+            self._file.close()
             self._part.unlink(missing_ok=True)
             self._target.unlink(missing_ok=True)
         except OSError as error:
@@ -109,10 +117,27 @@ class LocalStorage:
         writer = self.create(key)
         try:
             writer.write(data)
-            writer.commit()
+            writer.publish()
         except StorageError:
             writer.discard()
             raise
+
+    def flush(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            flush_all([path, path.parent, path.parent.parent])
+        except OSError as error:
+            raise storage_error("write", key, error) from error
+
+    def read_ahead(self, key: str) -> None:
+        if not hasattr(os, "posix_fadvise"):  # macOS
+            return
+        with contextlib.suppress(OSError):  # whoever gets it is told
+            descriptor = os.open(self._path(key), os.O_RDONLY)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(descriptor)
 
     def get(self, key: str) -> bytes:
         try:
@@ -138,9 +163,12 @@ class LocalStorage:
     def free_bytes(self) -> int:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            return shutil.disk_usage(self.root).free
+            free = shutil.disk_usage(self.root).free
         except OSError as error:
             raise storage_error("measure", "its folder", error) from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise StorageError("Storage is read-only: its folder cannot be written to.")
+        return free
 
     def keys(self, older_than: datetime) -> Iterator[str]:
         limit = older_than.timestamp()

@@ -43,7 +43,7 @@ class Service:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"the service ended early:\n{self.log}"
-            with contextlib.suppress(requests.ConnectionError):
+            with contextlib.suppress(requests.ConnectionError, requests.Timeout):
                 if requests.get(self.url + path, timeout=5).status_code == status:
                     return
             time.sleep(POLL_SECONDS)
@@ -65,9 +65,9 @@ class Service:
         view: dict[str, object] = requests.get(f"{self.url}/queue/job/{job_id}", timeout=10).json()
         return view
 
-    def wait_for(self, job_id: str) -> dict[str, object]:
+    def wait_for(self, job_id: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, object]:
         """Poll until a job has ended."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError):
                 view = self.job(job_id)
@@ -84,6 +84,13 @@ class Service:
                 return
             time.sleep(POLL_SECONDS)
         raise AssertionError(f"never {files} active:\n{self.log}")
+
+    def wait_for_log(self, text: str) -> None:
+        """Poll until the log says something."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while text not in self.log:
+            assert time.monotonic() < deadline, f"never told: {text}\n{self.log}"
+            time.sleep(POLL_SECONDS)
 
     def processes(self) -> list[int]:
         """Process ids of the service and all that descends from it."""

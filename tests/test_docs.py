@@ -11,7 +11,7 @@ import errors
 import queue_example
 from app import app
 from settings import Settings
-from tests.test_layers import PROJECT, ROWS, source_files
+from tests.test_layers import CLIENT, PROJECT, ROWS, source_files
 from web.problems import status_of
 
 PAGES = [path for path in source_files(".md") if path.parts[0] not in ("tests", "bench")]
@@ -131,6 +131,7 @@ def test_the_rooms_are_drawn_as_they_are() -> None:
     rows = {row[0]: row[1] for row in table_rows("docs/architecture.md")}
     for number, rooms in enumerate(ROWS, 1):
         assert tuple(re.findall(r"[\w.]+", rows[str(number)])) == rooms
+    assert tuple(re.findall(r"\w+", rows["–"])) == CLIENT
 
 
 def anchors(path: Path) -> set[str]:

@@ -1,6 +1,7 @@
 """Logs of a real process: one handler for everything, for people or for collectors."""
 
 import json
+import logging
 import os
 import re
 import socket
@@ -8,6 +9,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
+
+from errors import DatabaseError
+from log_setup import Trouble
 
 ROOT = Path(__file__).parents[1]
 SPEAK = """
@@ -86,3 +92,21 @@ def test_a_port_that_is_taken_is_explained() -> None:
     assert "already in use" in written
     assert "PORT=" in written
     assert "AirPlay" in written
+
+
+def test_trouble_that_goes_on_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    trouble = Trouble(logging.getLogger("here"), "claiming")
+    trouble.over()
+    for reason in ("locked", "locked", "full", "full"):
+        trouble.note(DatabaseError(reason))
+    trouble.over()
+    trouble.over()
+    trouble.note(ZeroDivisionError("a defect"))
+    assert caplog.messages == [
+        "claiming has trouble and is tried again: locked",
+        "claiming has trouble and is tried again: full",
+        "claiming works again",
+        "claiming has trouble and is tried again: a defect",
+    ]
+    assert [record.exc_info is not None for record in caplog.records] == [False, False, False, True]

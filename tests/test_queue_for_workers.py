@@ -122,4 +122,4 @@ def test_a_retry_later_counts_the_attempt_and_waits(queue: QueueManager, clock: 
     clock.advance(seconds=10)
     (again,) = claim(queue)
     assert again.file.attempts == 1
-    queue.complete(again, outcome(again))
+    finish(queue, again)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from settings import Settings, default_max_concurrent
+from machine import cores
+from settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -149,11 +150,13 @@ def test_the_token_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.api_token.get_secret_value() == "s3cret"
 
 
-def test_a_picture_gets_its_share_of_the_cores() -> None:
-    cores = os.cpu_count() or 1
-    assert Settings().max_concurrent == default_max_concurrent() == max(1, cores // 2)
-    assert Settings(max_concurrent=1).threads_per_child == cores
-    assert Settings(max_concurrent=256).threads_per_child == max(1, cores // 256)
+def test_a_picture_gets_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().max_concurrent == cores()
+    assert Settings().threads_per_picture == 1
+    assert Settings(max_concurrent=1).threads_per_picture == cores()
+    assert Settings(max_concurrent=256).threads_per_picture == max(1, cores() // 256)
+    monkeypatch.setenv("QUEUE_MAX_CONCURRENT", "auto")
+    assert Settings().max_concurrent == cores()
 
 
 def test_megapixels_are_millions_of_pixels() -> None:

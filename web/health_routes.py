@@ -4,7 +4,7 @@ import logging
 
 from fastapi import APIRouter, Request, Response
 
-from errors import DatabaseError
+from errors import DatabaseError, StorageError
 from models import catalog
 from models.weights import describe
 from web import schemas
@@ -37,6 +37,9 @@ def ready(request: Request, queue: Queue, response: Response) -> schemas.ReadyVi
         reason = "The service is stopping." if request.app.state.stopping else queue.not_ready_because()
     except DatabaseError as error:
         reason = "The database cannot be written to."
+        logger.error("not ready: %s", error)
+    except StorageError as error:
+        reason = "The storage cannot be written to."
         logger.error("not ready: %s", error)
     if reason is not None:
         response.status_code = 503

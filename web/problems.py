@@ -33,6 +33,7 @@ STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.ForeignOrigin: HTTPStatus.FORBIDDEN,
     errors.DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.WorkerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -75,7 +76,9 @@ def register(app: FastAPI) -> None:
     def of_the_service(request: Request, error: errors.ServiceError) -> JSONResponse:
         answer = problem_of(error)
         if answer.status_code >= 500:
-            logger.error("%s %s: %s: %s", request.method, request.url.path, error.code, error, exc_info=error)
+            # What passes by itself would otherwise write a traceback for every request that meets it.
+            defect = error if answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR else None
+            logger.error("%s %s: %s: %s", request.method, request.url.path, error.code, error, exc_info=defect)
         return answer
 
     @app.exception_handler(RequestValidationError)

@@ -81,20 +81,18 @@ def decoded_cursor(cursor: str) -> tuple[str, str]:
 def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
     """Jobs by state, and what the worker does."""
     with queue.database.read():
-        counts, active, workers, paused = (
-            queue.get_job_stats(),
-            queue.active_files(),
-            queue.workers(),
-            queue.is_paused(),
-        )
+        counts, active = queue.get_job_stats(), queue.active_files()
+        workers, paused = queue.workers(), queue.is_paused()
     states = [worker.state for worker in workers]
     status: Literal["running", "paused", "stopped"] = "running" if workers else "stopped"
+    slots = sum(worker.max_concurrent for worker in workers) or settings.max_concurrent
     return schemas.StatsView(
         stats=schemas.CountsView.model_validate(counts),
         worker=schemas.WorkerView(
             status="paused" if workers and paused else status,
-            active_jobs=active,
-            max_concurrent=sum(worker.max_concurrent for worker in workers) or settings.max_concurrent,
+            # What is claimed beyond the slots waits for one of them.
+            active_jobs=min(active, slots),
+            max_concurrent=slots,
             ready=any(state.get("ready") for state in states),
             warm_models=sorted({str(name) for state in states for name in as_list(state.get("warm_models"))}),
             trouble=next((str(state["trouble"]) for state in states if state.get("trouble")), None),

@@ -11,8 +11,9 @@ from tests.service import Service, running
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Ready, and taking five files a job, so that a handful of pictures is a large folder."""
-    with running(tmp_path_factory.mktemp("service"), max_files_per_job="5") as started:
+    """Ready, and taking five files and 10 MiB a job, so that a handful of pictures is a large folder."""
+    limits = {"max_files_per_job": "5", "max_request_bytes": str(10 * 2**20)}
+    with running(tmp_path_factory.mktemp("service"), **limits) as started:
         started.wait_until("/ready")
         yield started
 

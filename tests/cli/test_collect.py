@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from queue_example import JOB_BYTES, PART_BYTES, Picture, Trouble, batches, collect
+from cli.collect import JOB_BYTES, PART_BYTES, Picture, batches, collect
+from cli.trouble import Trouble
 
 
 def folder_of(root: Path, *names: str) -> Path:
@@ -61,7 +62,7 @@ def test_nothing_there(tmp_path: Path, name: str, message: str) -> None:
 
 def sparse(root: Path, *sizes: int) -> list[Picture]:
     """Files of these sizes that take no room."""
-    pictures = [(root / f"{number}.jpg", Path(f"{number}.jpg")) for number in range(len(sizes))]
+    pictures = [Picture(root / f"{number}.jpg", Path(f"{number}.jpg")) for number in range(len(sizes))]
     for (path, _), size in zip(pictures, sizes, strict=True):
         with path.open("wb") as file:
             file.truncate(size)

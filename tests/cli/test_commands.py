@@ -1,14 +1,17 @@
 """Every command but submit: for people, for programs, and its exit code."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.cli.command_line import CommandLine
+from tests.cli.command_line import PROGRAM, CommandLine
 from tests.cli.test_submit import CAT, damaged, files_below
-from tests.service import Service, running
+from tests.service import ROOT, Service, running
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -101,12 +104,14 @@ def test_list_all_follows_the_pages(cli: CommandLine, service: Service, paused: 
         requests.post(f"{service.url}/queue/job/{job_id}/cancel", timeout=10).raise_for_status()
 
 
-def test_stats(cli: CommandLine, service: Service) -> None:
-    document = cli.json("stats")
+def test_stats(cli: CommandLine, service: Service, finished: str) -> None:
+    while not (document := cli.json("stats"))["worker"]["ready"]:
+        pass
     assert document["stats"]["total"] == requests.get(f"{service.url}/queue/stats", timeout=10).json()["stats"]["total"]
     lines = dict(line.rsplit(maxsplit=1) for line in cli("stats").stdout.splitlines())
     assert lines["total"] == str(document["stats"]["total"])
     assert lines["worker max_concurrent"] == str(document["worker"]["max_concurrent"])
+    assert (lines["worker ready"], lines["worker warm_models"], lines["worker trouble"]) == ("yes", "u2netp", "none")
 
 
 def test_cancel(cli: CommandLine, service: Service, finished: str, waiting: str) -> None:
@@ -161,9 +166,15 @@ def test_download_too_early(cli: CommandLine, waiting: str) -> None:
 def test_models(cli: CommandLine) -> None:
     listed = {model["name"]: model["installed"] for model in cli.json("models")["models"]}
     assert listed["u2netp"] is True
-    rows = [line.split() for line in cli("models").stdout.splitlines()]
-    assert [row[0] for row in rows] == list(listed)
-    assert ["u2netp", "installed", "Apache-2.0"] in rows
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in cli("models").stdout.splitlines()}
+    assert list(rows) == list(listed)
+    assert rows["u2netp"] == "Apache-2.0 commercial use: yes default, installed"
+    assert rows["u2net_human_seg"].startswith("Apache-2.0 commercial use: yes")
+    assert not rows["u2net_human_seg"].partition("yes ")[2].startswith("default")
+    assert rows["bria-rmbg"].startswith("CC BY-NC 4.0 commercial use: no ")
+    assert "commercial use: unknown not usable: " in rows["u2net_custom"]
+    for model in cli.json("models")["models"]:
+        assert model["usable"] or rows[model["name"]].endswith(model["reason"])
 
 
 def test_options_stand_before_or_behind_the_command(cli: CommandLine) -> None:
@@ -189,3 +200,22 @@ def test_a_locked_door(tmp_path: Path) -> None:
 def test_help_and_misuse(cli: CommandLine) -> None:
     assert "--skip-invalid" in cli("submit", "--help").stdout
     assert cli().returncode == cli("sumbit").returncode == cli("status").returncode == 2
+
+
+def test_any_working_directory_will_do(cli: CommandLine, tmp_path: Path) -> None:
+    """Even one that has a folder of the same name as the program's own room."""
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "__init__.py").write_text("raise RuntimeError")
+    for folder, program in ((ROOT, "queue_example.py"), (tmp_path, os.path.relpath(PROGRAM[-1], tmp_path))):
+        command = [sys.executable, program, "--url", cli.url, "stats"]
+        assert subprocess.run(command, cwd=folder, capture_output=True, check=True).stderr == b""
+
+
+@pytest.mark.parametrize("out", ["", "file"])
+def test_download_into_what_is_no_folder(cli: CommandLine, finished: str, tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").touch()
+    done = cli("download", finished, "--out", out, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("--out ")
+    assert done.stderr.endswith("name the folder to save the results in.\n")
+    assert files_below(tmp_path) == ["file"]

@@ -7,8 +7,8 @@ import pytest
 import requests
 
 from tests.cli.command_line import CommandLine
-from tests.cli.test_submit import CAT
-from tests.cli.test_trouble import LIMITS, QUEUED, Request, serving
+from tests.cli.stand_in import LIMITS, QUEUED, Request, serving
+from tests.cli.test_submit import CAT, sparse
 from tests.service import Service
 
 IN_PROGRESS = {"detail": "A request with this Idempotency-Key is still being stored.", "code": "submit_in_progress"}
@@ -42,9 +42,7 @@ def test_an_answer_that_was_lost_makes_no_second_job(service: Service, cli: Comm
 
 
 def test_after_three_tries_it_gives_up(tmp_path: Path) -> None:
-    large = tmp_path / "large.jpg"
-    with large.open("wb") as file:
-        file.truncate(64 * 2**20)
+    large = sparse(tmp_path / "large.jpg", 64 * 2**20)
     keys: list[str] = []
 
     def handle(request: Request) -> None:

@@ -1,62 +1,14 @@
 """Services that are away, busy, broken or something else: one line on stderr, and never a traceback."""
 
-import contextlib
-import json
 import resource
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cli.command_line import CommandLine
-from tests.cli.test_submit import CAT, files_below
+from tests.cli.stand_in import ENTRY, JOB, LIMITS, QUEUED, Request, serving
+from tests.cli.test_submit import CAT, files_below, sparse
 from tests.service import Service
-
-LIMITS = {"limits": {"max_files_per_job": 5, "max_request_bytes": 10**9}}
-QUEUED = {"job_id": "1", "files_count": 1, "model": "u2netp", "rejected": []}
-ENTRY = {"index": 0, "filename": "cat.jpg", "status": "completed", "url": "/x", "content_type": "image/png"}
-JOB = {"id": "1", "status": "completed", "progress": {"total": 1, "processed": 1, "failed": 0}, "results": [ENTRY]}
-
-
-class Request(BaseHTTPRequestHandler):
-    """One request to a service that a test makes up."""
-
-    def body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-
-    def answer(self, status: int, content: bytes | dict[str, Any], **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(json.dumps(content).encode() if isinstance(content, dict) else content)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing."""
-
-
-@contextlib.contextmanager
-def serving(handle: Callable[[Request], None]) -> Iterator[CommandLine]:
-    """The command line for a service whose every answer comes from `handle`."""
-
-    class Handler(Request):
-        def do_GET(self) -> None:
-            handle(self)
-
-        def do_POST(self) -> None:
-            handle(self)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield CommandLine(f"http://127.0.0.1:{server.server_port}")
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize("command", [["stats"], ["submit", str(CAT)], ["status", "1"], ["list", "--json"]], ids=str)
@@ -120,11 +72,95 @@ def test_another_service(status: int, content: bytes) -> None:
             assert done.stderr == f"{cli.url} is not this service: it gave status {status}.\n"
 
 
-@pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1/", "http://127.0.0.1:99999", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "https:///path",
+        "ftp://127.0.0.1/",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:port",
+        "http://[::1",
+        "http://a..b",
+        f"http://{'a' * 64}.example",
+        "http://*.example",
+        "http://my host",
+        "127.0.0.1:5000 ",
+        "http://127.0.0.1:5000/?a=b",
+    ],
+)
 def test_an_address_that_is_none(url: str) -> None:
-    done = CommandLine(url)("stats")
+    done = CommandLine("http://127.0.0.1:1")("stats", "--url", url)
     assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f'"{url}" is no address of a service: --url wants one like http://127.0.0.1:5000.\n'
+
+
+def test_a_service_without_https() -> None:
+    with serving(lambda request: request.answer(200, b"")) as cli:
+        url = cli.url.replace("http:", "https:")
+        done = cli("submit", CAT, "--url", url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{url} gives no secure connection: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("token", ["日本", "ключ", " secret", "two\nlines", "\udce4"])
+def test_a_token_that_cannot_be_sent(token: str) -> None:
+    done = CommandLine("http://127.0.0.1:1")("stats", "--token", token)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("The token of --token or QUEUE_API_TOKEN has characters that cannot be sent: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_above_the_limit_of_one_file_is_not_sent(tmp_path: Path) -> None:
+    large, bad = sparse(tmp_path / "large.jpg", 10**8 + 1), sparse(tmp_path / "bad.jpg", 1)
+    refused = QUEUED | {"rejected": [{"index": 0, "filename": "bad.jpg", "code": "x", "reason": "No picture."}]}
+    bodies: list[bytes] = []
+
+    def handle(request: Request) -> None:
+        if request.command == "POST":
+            bodies.append(request.body())
+        request.answer(200, LIMITS | refused)
+
+    with serving(handle) as cli:
+        whole, rest = cli("submit", large, bad, CAT), cli("submit", large, bad, CAT, "--skip-invalid")
+    assert (whole.returncode, rest.returncode) == (1, 0)
+    told = f"{large}: The file is larger than the 95.37 MiB that one may have."
+    assert whole.stderr.splitlines() == ["A job of 3 was not queued: --skip-invalid queues the good ones.", told]
+    assert rest.stderr.splitlines() == [told, f"{bad}: No picture."]
+    assert [b"large.jpg" in body for body in bodies] == [False]
+
+
+def test_only_jobs_that_have_not_ended_go_on() -> None:
+    jobs = iter([QUEUED, QUEUED | {"job_id": "2"}])
+
+    def handle(request: Request) -> None:
+        if request.command == "POST":
+            request.body()
+            request.answer(202, next(jobs))
+        elif request.path.endswith("/job/2"):
+            request.connection.close()
+        else:
+            request.answer(200, LIMITS | JOB)
+
+    with serving(handle) as cli:
+        done = cli("submit", *[CAT] * 6, "--wait")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "Jobs that go on without this program: 2"
+
+
+def test_nothing_goes_on_when_all_have_ended(tmp_path: Path) -> None:
+    def handle(request: Request) -> None:
+        if request.path.endswith("/result/0"):
+            request.connection.close()
+            return
+        request.body()
+        request.answer(200, LIMITS | QUEUED | JOB)
+
+    with serving(handle) as cli:
+        done = cli("submit", CAT, "--out", tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "was lost" in done.stderr
 
 
 def test_words_of_a_service_cannot_play_with_the_terminal() -> None:
@@ -151,5 +187,5 @@ def test_no_room_for_a_result(cli: CommandLine, service: Service, tmp_path: Path
 
     done = cli("download", job_id, cwd=tmp_path, before=almost_full)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Writing a result: File too large.\n"
+    assert done.stderr == "cat.png: Cannot be saved: File too large.\n"
     assert files_below(tmp_path) == []

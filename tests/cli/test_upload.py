@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from queue_example import CHUNK_BYTES, Trouble, Upload
+from cli.trouble import Trouble
+from cli.upload import CHUNK_BYTES, Upload
 
 CONTENTS = {"plain.jpg": b"\xff\xd8" + b"\r\n--" * 50_000, 'ä "q"\nx.png': b"", "empty-not.gif": b"GIF89a"}
 

@@ -20,7 +20,7 @@ from storage.local import LocalStorage
 from tests.database.jobs import contradictions, counted, recounted
 from tests.database.test_migrations import EARLIER_JOBS, EARLIER_TABLE, differences
 from tests.queues import CUTOUT, LIMITS, PICTURE, finish
-from tests.service import ROOT, SAMPLES, running
+from tests.service import ROOT, SAMPLES, free_port, running
 
 # As version 0001 wrote them: two jobs that had not ended, three that had, and one of the service before that.
 BEGUN, ENDED = "2026-11-20T10:00:00.000001Z", "2026-11-20T10:00:09.500000Z"
@@ -207,15 +207,18 @@ def test_a_service_of_today_takes_over_the_database_of_the_earlier_one(tmp_path:
         assert service.wait_for(job_id)["status"] == "completed"
 
 
-def test_a_newer_database_is_refused_with_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [["-m", "uvicorn", "app:app", "--port", "0"], ["app.py"]], ids=["uvicorn", "app"])
+def test_a_newer_database_is_refused_with_a_sentence(tmp_path: Path, arguments: list[str]) -> None:
     database = Database(f"sqlite:///{tmp_path / 'queue.db'}")
     upgrade(database)
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
     database.close()
-    command_line = [sys.executable, "-m", "uvicorn", "app:app", "--port", "0"]
-    environment = {"QUEUE_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    ended = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    environment = {"QUEUE_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "PORT": str(free_port())}
+    command = [sys.executable, *arguments]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode != 0
-    assert "The database has schema 0099" in ended.stderr
+    assert "The service cannot start. The database has schema 0099" in ended.stderr
     assert "install that version, or use another data directory." in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Serving on" not in ended.stdout

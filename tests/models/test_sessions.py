@@ -2,14 +2,19 @@ from pathlib import Path
 
 import numpy
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from errors import ModelLoadFailed
 from models.catalog import MODELS
-from models.sessions import Session, load
+from models.sessions import Session, load, normalized
 from models.weights import WeightStore
 
 MODEL = MODELS["u2netp"]
+
+
+def pixels(picture: Image.Image) -> NDArray[numpy.uint8]:
+    return numpy.asarray(picture.convert("RGBA"))
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +33,28 @@ def test_masks_equal_those_of_rembg(name: str, photo: str, weights: WeightStore)
     model = MODELS[name]
     weights.pull(model, lambda done, total: None)
     picture = Image.fromarray(getattr(skimage.data, photo)())
-    (ours,) = load(model, weights.locate(model), threads=2).predict(picture)
+    (ours,) = load(model, weights.locate(model), threads=2).predict(pixels(picture))
     (theirs,) = rembg.new_session(name, providers=["CPUExecutionProvider"]).predict(picture)
-    assert (ours.mode, ours.size) == ("L", picture.size)
-    levels = numpy.asarray(ours, dtype=int)
+    assert ours.shape == (picture.height, picture.width)
+    levels = ours.astype(int)
     assert numpy.abs(levels - numpy.asarray(theirs, dtype=int)).max() <= 1
     assert levels.min() < 10
     assert levels.max() > 245
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (1.0,) * 3)])
+@pytest.mark.parametrize("brightest", [255, 131, 1, 0])
+def test_levels_are_scaled_as_rembg_does_it(
+    mean: tuple[float, ...], std: tuple[float, ...], brightest: int, session: Session
+) -> None:
+    from rembg.sessions.base import BaseSession
+
+    levels = numpy.random.default_rng(1).integers(0, brightest + 1, (320, 320, 3), dtype=numpy.uint8)
+    picture = Image.fromarray(levels)
+    (theirs,) = BaseSession.normalize(session._backend, picture, mean, std, (320, 320)).values()
+    ours = normalized(picture, mean, std, (320, 320))
+    assert ours.dtype == theirs.dtype
+    assert numpy.array_equal(ours, theirs)
 
 
 def test_it_is_frugal_with_memory_and_other_peoples_cores(weights: WeightStore) -> None:
@@ -51,7 +71,7 @@ def test_a_custom_model_is_loaded_from_where_it_lies(weights: WeightStore, tmp_p
     elsewhere.write_bytes(weights.locate(MODEL)[0].read_bytes())
     custom = load(MODELS["u2net_custom"], (elsewhere,), threads=1)
     picture = Image.radial_gradient("L").convert("RGB")
-    assert custom.predict(picture)[0].tobytes() == session.predict(picture)[0].tobytes()
+    assert numpy.array_equal(custom.predict(pixels(picture))[0], session.predict(pixels(picture))[0])
 
 
 def test_a_file_that_is_no_model_is_refused(

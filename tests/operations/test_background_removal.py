@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def session() -> Session:
 
 
 @pytest.fixture(scope="module")
-def rembg_session() -> Iterator[Session]:
+def rembg_session() -> Iterator[Any]:
     """rembg's own, from the same file, with its own defaults."""
     import rembg
 
@@ -65,7 +66,7 @@ def test_it_is_an_operation() -> None:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_alpha_is_rembgs_and_colour_is_the_photos(path: Path, session: Session, rembg_session: Session) -> None:
+def test_alpha_is_rembgs_and_colour_is_the_photos(path: Path, session: Session, rembg_session: Any) -> None:
     result = run(path.read_bytes(), session)
     assert (result.content_type, result.extension) == ("image/png", "png")
     assert result.notes == {"source_format": "jpeg"}
@@ -78,7 +79,7 @@ def test_alpha_is_rembgs_and_colour_is_the_photos(path: Path, session: Session, 
     assert 0.05 < (cutout[..., 3] > 128).mean() < 0.95
 
 
-def test_alpha_is_rembgs_for_every_kind_of_pixels(session: Session, rembg_session: Session) -> None:
+def test_alpha_is_rembgs_for_every_kind_of_pixels(session: Session, rembg_session: Any) -> None:
     photo = Image.open(SAMPLES[0]).resize((200, 200))
     tags = Image.Exif()
     tags[ExifTags.Base.Orientation] = 6
@@ -93,7 +94,7 @@ def test_alpha_is_rembgs_for_every_kind_of_pixels(session: Session, rembg_sessio
     for name, data in files.items():
         source = decode(data, LIMIT)
         alpha = rgba(run(data, session))[..., 3]
-        assert difference(alpha, rembg_session.predict(source.rgb)[0]) <= 1, name
+        assert difference(alpha, rembg_session.predict(Image.fromarray(source.rgba[..., :3]))[0]) <= 1, name
         assert alpha.max() > 200, name
 
 
@@ -126,8 +127,8 @@ def test_of_the_metadata_only_the_profile_is_left(session: Session) -> None:
 class ThreeMasks:
     """A model that, like u2net_cloth_seg, tells three kinds of things apart."""
 
-    def predict(self, rgb: Image.Image) -> Sequence[Image.Image]:
-        return [Image.new("L", rgb.size, level) for level in (255, 0, 128)]
+    def predict(self, rgba: NDArray[np.uint8]) -> Sequence[NDArray[np.uint8]]:
+        return [np.full(rgba.shape[:2], level, np.uint8) for level in (255, 0, 128)]
 
 
 def test_several_masks_give_cutouts_one_below_the_other() -> None:
@@ -137,6 +138,17 @@ def test_several_masks_give_cutouts_one_below_the_other() -> None:
     assert cutout.shape == (90, 40, 4)
     assert np.array_equal(cutout[:30, :, :3], np.asarray(photo))
     assert cutout[:, 0, 3].tolist() == [255] * 30 + [0] * 30 + [128] * 30
+
+
+def test_a_smaller_file_holds_the_same_pixels(session: Session) -> None:
+    photo = SAMPLES[0].read_bytes()
+    files = {}
+    for compression in ("fast", "balanced", "small"):
+        params = BackgroundRemoval.Params(model="u2netp", png_compression=compression)
+        files[compression] = BackgroundRemoval().run(photo, params, session, LIMIT)
+    assert len(files["small"].data) < len(files["balanced"].data) < len(files["fast"].data)
+    for result in files.values():
+        assert np.array_equal(rgba(result), rgba(files["fast"]))
 
 
 def test_frames_that_were_left_out_are_said(session: Session) -> None:

@@ -35,7 +35,7 @@ def stored(orientation: int) -> Pixels:
 
 
 def deviation(data: bytes, expected: Pixels = UPRIGHT) -> int:
-    rgb = np.asarray(decode(data, 1_000_000).rgb)
+    rgb = decode(data, 1_000_000).rgba[..., :3]
     assert rgb.shape == expected.shape
     return int(np.abs(rgb.astype(int) - expected).max())
 
@@ -78,9 +78,9 @@ def test_alpha_and_deep_grey_are_turned_too(orientation: int) -> None:
     deep = encode(Image.fromarray(levels.astype(np.uint16) * 257), "PNG", exif=exif(orientation))
     assert deviation(deep, np.dstack([UPRIGHT[..., 2]] * 3)) == 0
     with_alpha = decode(encode(np.dstack([stored(orientation), levels]), "PNG", exif=exif(orientation)), 1_000_000)
-    assert np.array_equal(np.asarray(with_alpha.rgb), UPRIGHT)
-    assert with_alpha.alpha is not None
-    assert np.array_equal(with_alpha.alpha, UPRIGHT[..., 2])
+    assert np.array_equal(with_alpha.rgba[..., :3], UPRIGHT)
+    assert not with_alpha.opaque
+    assert np.array_equal(with_alpha.rgba[..., 3], UPRIGHT[..., 2])
 
 
 def test_several_pages_do_not_confuse_the_first() -> None:
@@ -98,5 +98,5 @@ def test_a_damaged_exif_block_costs_nothing_but_a_note() -> None:
     plain = encode(UPRIGHT, "PNG")
     damaged = plain[:33] + png_chunk(b"eXIf", b"not a TIFF directory") + plain[33:]
     picture = decode(damaged, 1_000_000)
-    assert np.array_equal(np.asarray(picture.rgb), UPRIGHT)
+    assert np.array_equal(picture.rgba[..., :3], UPRIGHT)
     assert "upright" in str(picture.notes["exif"])

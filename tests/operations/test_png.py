@@ -9,10 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from operations.base import Compression
 from operations.png import encode
 from tests.pictures import ramp, rgb_profile
 
 RGBA = np.dstack([ramp(), ramp()[..., 2]])
+# Large enough to be filtered in several strips, the last of them a short one.
+STRIPS = np.random.default_rng(1).integers(0, 256, (333, 1024, 4), np.uint8)
 
 
 def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
@@ -29,10 +32,15 @@ def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
+@pytest.mark.parametrize("compression", ["fast", "balanced", "small"])
 @pytest.mark.parametrize("profile", [None, rgb_profile(), b"\0" * 300_000], ids=["none", "small", "large"])
-@pytest.mark.parametrize("rgba", [RGBA, RGBA[:1, :1], RGBA[:, ::2]], ids=["even", "one pixel", "strided"])
-def test_pixels_and_profile_come_back_exactly(rgba: NDArray[np.uint8], profile: bytes | None) -> None:
-    data = encode(rgba, profile)
+@pytest.mark.parametrize(
+    "rgba", [RGBA, RGBA[:1, :1], RGBA[:, ::2], STRIPS], ids=["even", "one pixel", "strided", "strips"]
+)
+def test_pixels_and_profile_come_back_exactly(
+    rgba: NDArray[np.uint8], profile: bytes | None, compression: Compression
+) -> None:
+    data = encode(rgba, profile, compression)
     image = Image.open(BytesIO(data))
     image.load()
     assert image.mode == "RGBA"

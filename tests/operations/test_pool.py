@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from errors import ChildDied, FileTimeout, ModelLoadFailed, PictureError
 from models import catalog
 from models.weights import open_store
 from operations.child import ChildSetup, Task, warm
-from operations.pool import Child, ChildPool, fork_server
+from operations.pool import Child, ChildPool, Plan, child_bytes, fork_server
 from storage.local import LocalStorage
 from tests.service import ROOT, SAMPLES, alive, wait_until_dead
 
@@ -40,7 +41,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 def pool(storage: LocalStorage) -> Iterator[ChildPool]:
     made = ChildPool(
         storage,
-        threads=1,
+        plan=Plan(narrow=1, wide=2),
         memory_bytes=2**40,
         child_max_files=3,
         load_timeout_seconds=60,
@@ -53,7 +54,7 @@ def pool(storage: LocalStorage) -> Iterator[ChildPool]:
 
 @pytest.fixture
 def child(storage: LocalStorage, weights: tuple[Path, ...]) -> Iterator[Child]:
-    made = Child(fork_server(), ChildSetup(MODEL, weights, 1, storage, MAX_PX))
+    made = Child(fork_server(), ChildSetup(MODEL, weights, (1,), storage, MAX_PX))
     made.load(60)
     yield made
     made.kill()
@@ -155,24 +156,85 @@ def test_a_running_file_can_be_stopped_from_outside(
     assert wait_until_dead([idle.pid], 5) == []
 
 
-def test_idle_models_are_unloaded_when_memory_is_short(storage: LocalStorage, weights: tuple[Path, ...]) -> None:
-    small = ChildPool(
+def pool_of(storage: LocalStorage, memory_bytes: int) -> ChildPool:
+    return ChildPool(
         storage,
-        threads=1,
-        memory_bytes=1,
+        plan=Plan(narrow=1, wide=2),
+        memory_bytes=memory_bytes,
         child_max_files=9,
         load_timeout_seconds=60,
         max_pixels=MAX_PX,
-        max_idle=1,
+        max_idle=2,
     )
+
+
+def test_idle_models_are_unloaded_when_memory_is_short(
+    storage: LocalStorage, weights: tuple[Path, ...], tmp_path: Path
+) -> None:
+    small = pool_of(storage, memory_bytes=1)
+    custom = tmp_path / "u2net_custom.onnx"
+    custom.write_bytes(weights[0].read_bytes())
     try:
         small.warm(MODEL, weights)
         (first,) = small._idle
-        small._make("other", MODEL, weights)  # as for another model: the idle one has to go
-        assert small._idle == []
+        small.warm("u2net_custom", (custom,))
         assert not first.usable
+        assert small.warm_models() == ["u2net_custom"]
     finally:
         small.close()
+
+
+def test_work_waits_while_others_leave_too_little_memory(
+    storage: LocalStorage, weights: tuple[Path, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    tight = pool_of(storage, memory_bytes=child_bytes(weights, 2))
+    try:
+        tight.warm(MODEL, weights)
+        (child,) = tight._idle
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(2) as threads:
+            runs = [
+                threads.submit(tight.run, name, MODEL, weights, task(storage, name), 60) for name in ("first", "second")
+            ]
+            while not caplog.records:
+                time.sleep(0.01)
+            os.kill(child.pid, signal.SIGCONT)
+            assert all(run.result().output_bytes > 0 for run in runs)
+        assert "fewer pictures at once with model u2netp" in caplog.text
+        assert tight._idle == [child]
+    finally:
+        tight.close()
+
+
+def test_a_picture_alone_has_every_core(pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]) -> None:
+    files = [
+        storage.get(pool.run("a", MODEL, weights, task(storage), 60, alone=alone).output_key) for alone in (True, False)
+    ]
+    (child,) = pool._idle
+    assert child.setup.threads == (1, 2)
+    told = child._call(
+        eval,
+        5,
+        "{n: s._backend.inner_session.get_session_options().intra_op_num_threads for n, s in "
+        "__import__('operations.child').child.Loaded.sessions.items()}",
+    )
+    assert told == {1: 1, 2: 2}
+    assert files[0] == files[1]
+
+
+def test_only_the_first_child_of_a_model_is_loaded_for_two_numbers_of_threads(
+    storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    pool = pool_of(storage, memory_bytes=2**40)
+    try:
+        taken = [pool._take(name, MODEL, weights) for name in ("first", "second")]
+        assert [child.setup.threads for child in taken] == [(1, 2), (1,)]
+        for name, child in zip(("first", "second"), taken, strict=True):
+            pool._put_back(name, child)
+        assert pool._take("third", MODEL, weights) is taken[0]
+    finally:
+        pool.close()
 
 
 def test_damaged_weights_are_told_and_not_waited_for(pool: ChildPool, tmp_path: Path) -> None:
@@ -192,7 +254,7 @@ from operations.pool import Child, fork_server
 from storage.local import LocalStorage
 if __name__ == "__main__":
     paths = open_store(os.environ).locate(catalog.find("u2netp"))
-    setup = ChildSetup("u2netp", paths, 1, LocalStorage(Path(".")), 1_000_000)
+    setup = ChildSetup("u2netp", paths, (1,), LocalStorage(Path(".")), 1_000_000)
     children = [Child(fork_server(), setup) for _ in range(2)]
     for child in children:
         child.load(60)

@@ -25,6 +25,17 @@ def test_bytes_come_back_as_they_were_put(storage: Storage) -> None:
         assert stream.read(3) + stream.read() == content
 
 
+def test_what_was_put_can_be_made_durable_and_read_ahead(storage: Storage) -> None:
+    storage.put(KEY, b"bytes")
+    storage.flush(KEY)
+    storage.read_ahead(KEY)
+    assert storage.get(KEY) == b"bytes"
+    storage.delete(KEY)
+    storage.read_ahead(KEY)
+    with pytest.raises(StorageError):
+        storage.flush(KEY)
+
+
 def test_an_empty_blob_is_a_blob(storage: Storage) -> None:
     storage.put(KEY, b"")
     assert storage.get(KEY) == b""

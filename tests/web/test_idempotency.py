@@ -175,6 +175,12 @@ def test_the_reservation_of_a_dead_request_ends_within_a_minute(queue: QueueMana
     assert queue.submit(submission, model="u2netp", key=living).job.total_files == 1
 
 
+def test_a_clock_that_is_set_back_does_not_prolong_a_dead_reservation(queue: QueueManager, clock: Clock) -> None:
+    queue.reserve_key("k")
+    clock.advance(hours=-1)
+    queue.reserve_key("k")
+
+
 def test_a_slow_upload_keeps_its_reservation_as_long_as_bytes_come(queue: QueueManager, clock: Clock) -> None:
     slow = queue.reserve_key("k")
     for _ in range(10):

@@ -1,0 +1,70 @@
+"""The body of a submit."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from urllib3.fields import RequestField
+
+from cli.trouble import Trouble
+
+CHUNK_BYTES = 2**16
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file in the body: its size in bytes when the upload was made, and the headers that go before it."""
+
+    path: Path
+    size: int
+    head: bytes
+
+
+class Upload:
+    """Files as one multipart body, read piece by piece.
+
+    `key` is the boundary between them and names this upload to the service. `len` is the exact length of the body in
+    bytes: requests makes Content-Length of it. `advance` is told how many bytes of the files went out. `is_whole` says
+    whether the body has gone out to its end, so that the service may have queued the job.
+    """
+
+    def __init__(self, paths: Sequence[Path], advance: Callable[[int], object]) -> None:
+        self.key = os.urandom(16).hex()
+        self.is_whole = False
+        self._advance = advance
+        self._advanced = 0
+        self._parts = [Part(path, path.stat().st_size, self._head(path)) for path in paths]
+        self._end = f"\r\n--{self.key}--\r\n".encode()
+        self.len = sum(len(part.head) + part.size for part in self._parts) + len(self._end)
+
+    def _head(self, path: Path) -> bytes:
+        field = RequestField.from_tuples("images", (path.name, "", "application/octet-stream"))
+        return f"\r\n--{self.key}\r\n{field.render_headers()}".encode("utf-8", "replace")
+
+    def __iter__(self) -> Iterator[bytes]:
+        # It is sent again after a 429 or a lost connection: the count starts anew.
+        self._advance(-self._advanced)
+        self._advanced = 0
+        for part in self._parts:
+            yield part.head
+            for piece in contents(part):
+                yield piece
+                self._advanced += len(piece)
+                self._advance(len(piece))
+        self.is_whole = True
+        yield self._end
+
+
+def contents(part: Part) -> Iterator[bytes]:
+    """The file's bytes, as many as were announced. Raises Trouble if it cannot be read or became shorter."""
+    left = part.size
+    try:
+        with part.path.open("rb") as file:
+            while left and (piece := file.read(min(CHUNK_BYTES, left))):
+                left -= len(piece)
+                yield piece
+    except OSError as error:  # would otherwise pass for trouble with the connection
+        raise Trouble(f"Cannot read {part.path}: {error.strerror}.") from error
+    if left:
+        raise Trouble(f"{part.path} became shorter while it was being sent.")

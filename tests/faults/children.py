@@ -1,0 +1,52 @@
+"""What the children of a running service have in hand, and how to hold them still for a fault."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+
+from tests.service import PATIENCE_SECONDS, POLL_SECONDS, Service, children_of
+
+# An outcome on its way to the database when its child is stopped arrives within so many polls.
+SETTLED_POLLS = 8
+
+
+def rows(service: Service, query: str) -> list[tuple[object, ...]]:
+    """Straight from the service's database, without asking the service."""
+    address = f"file:{service.data_dir / 'queue.db'}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def in_hand(service: Service) -> frozenset[object]:
+    """The lease of every file that is being worked on, one for each attempt."""
+    return frozenset(rows(service, "SELECT id, lease_token FROM job_files WHERE status = 'processing'"))
+
+
+def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def hold(service: Service, files: int) -> list[int]:
+    """Stop all children (SIGSTOP) with so many files surely in their hands; their process ids."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    before, same = frozenset[object](), 0
+    while same < SETTLED_POLLS:
+        assert time.monotonic() < deadline, f"never {files} files in hand:\n{service.log}"
+        signal_all(children_of(service), signal.SIGSTOP)
+        now = in_hand(service)
+        same = same + 1 if now == before and len(now) == files else 0
+        before = now
+        time.sleep(POLL_SECONDS)
+    return children_of(service)
+
+
+def results_of(view: Mapping[str, object]) -> list[dict[str, object]]:
+    """One entry for every file of an ended job."""
+    results = view["results"]
+    assert isinstance(results, list)
+    return results
