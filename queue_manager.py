@@ -248,9 +248,8 @@ class QueueManager:
             raise JobNotFinished(f"Job {job_id} is not finished yet: it is {job.status}.")
         files = self._jobs.files(job_id)
         if not any(file.status is JobStatus.COMPLETED for file in files):
-            raise ResultUnavailable(
-                f"Job {job_id} has no results: it is {job.status}. {job.error_message or ''}".strip()
-            )
+            why = f"Job {job_id} has no results: it is {job.status}. {job.error_message or ''}"
+            raise ResultUnavailable(why.strip())
         return files
 
     # --- change ---------------------------------------------------------------------------------------------
@@ -294,9 +293,8 @@ class QueueManager:
         if before not in (JobStatus.FAILED, JobStatus.COMPLETED):
             raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}.")
         if again == 0:
-            reason = (
-                "and none of its files failed" if before is JobStatus.COMPLETED else "but its pictures were not kept"
-            )
+            completed = before is JobStatus.COMPLETED
+            reason = "and none of its files failed" if completed else "but its pictures were not kept"
             raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}, {reason}.")
         logger.info("job %s: files queued again: %d", job_id, again)
         self._tell_listeners()
@@ -338,13 +336,17 @@ class QueueManager:
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         """Publish a result that is in storage. Raises LeaseLost; bytes that were not published are gone then."""
         self.storage.flush(outcome.output_key)
-        try:
-            self._files.complete(self.clock(), lease.file.id, lease.token, outcome)
-        except LeaseLost:
+        if self.complete_many([(lease, outcome)]):
+            raise LeaseLost(f"File {lease.file.id} is not under the lease {lease.token} any more.")
+
+    def complete_many(self, finished: Sequence[tuple[Lease, Outcome]]) -> list[Lease]:
+        """The same in one transaction for results that are flushed already; returns the leases that were lost."""
+        lost = self._files.complete_many(self.clock(), [(*lease.key, outcome) for lease, outcome in finished])
+        for lease, outcome in finished:
             # This very attempt may have published them before.
-            if outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
+            if lease.file.id in lost and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
                 retention.delete_bytes(self.storage, outcome.output_key)
-            raise
+        return [lease for lease, _ in finished if lease.file.id in lost]
 
     def fail(self, lease: Lease, code: str, message: str, seconds: float | None = None) -> None:
         """End a file without a result. Raises LeaseLost."""

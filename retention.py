@@ -12,7 +12,7 @@ from storage.base import Storage
 logger = logging.getLogger(__name__)
 
 # Small, so that the write lock is never held for long.
-EXPIRE_BATCH = 50
+EXPIRE_BATCH = 20
 FORGET_BATCH = 1000
 ORPHAN_BATCH = 500
 # An upload may take hours on a slow line; only bytes older than this can be left over from a crash.

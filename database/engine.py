@@ -26,6 +26,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._synchronous = synchronous
         self._writer = threading.Lock()
+        self._open_reads = threading.local()
         self._engine = create_engine(self.url, pool_size=POOL_SIZE, max_overflow=16, pool_timeout=BUSY_TIMEOUT_SECONDS)
         if self.is_sqlite:
             event.listen(self._engine, "connect", self._configure_sqlite)
@@ -41,9 +42,17 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent view; on SQLite it never waits for a writer."""
+        """One consistent view, also for reads inside it in the same thread; on SQLite it never waits for a writer."""
+        outer: Connection | None = getattr(self._open_reads, "connection", None)
+        if outer is not None:
+            yield outer
+            return
         with self._translated(), self._engine.connect() as connection, connection.begin():
-            yield connection
+            self._open_reads.connection = connection
+            try:
+                yield connection
+            finally:
+                self._open_reads.connection = None
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:

@@ -4,22 +4,23 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Connection, Select, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, tuple_, update
 
 from database import counting
+from database.endings import files_of, results_json
 from database.engine import Database
-from database.file_store import files_of, pending_before, results_json
 from database.key_store import Reservation, bind_key
+from database.places import first_pending_before
 from database.rows import to_file, to_job
-from database.tables import expired_jobs, jobs
+from database.tables import IS_PENDING, expired_jobs, jobs
 from database.tables import job_files as files
 from errors import QueueFull
 from job import Job, JobFile, JobStatus, NewFile, Priority, timestamp
 
 # Results of a batch are long, and no list shows them.
 LISTED = [column for column in jobs.c if column.name != "results"]
-ENDED = [status.value for status in JobStatus if status.ended]
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,22 @@ class JobStore:
             if reservation is not None:
                 bind_key(connection, now, reservation, job_id)
             connection.execute(
-                insert(jobs).values(
-                    id=job_id,
-                    status=JobStatus.PENDING,
-                    created_at=moment,
-                    job_type="single" if count == 1 else "batch",
-                    filenames=json.dumps([file.filename for file in new_files]),
-                    total_files=count,
-                    model=model,
-                    metadata=json.dumps(metadata),
-                    operation=operation,
-                    priority=priority.rank,
-                )
+                INSERT_JOB,
+                {
+                    "id": job_id,
+                    "status": JobStatus.PENDING,
+                    "created_at": moment,
+                    "job_type": "single" if count == 1 else "batch",
+                    "filenames": json.dumps([file.filename for file in new_files]),
+                    "total_files": count,
+                    "model": model,
+                    "metadata": json.dumps(metadata),
+                    "operation": operation,
+                    "priority": priority.rank,
+                },
             )
             connection.execute(
-                insert(files),
+                INSERT_FILES,
                 [
                     {
                         "job_id": job_id,
@@ -98,12 +100,12 @@ class JobStore:
                 ],
             )
             counting.move(connection, {counting.JOBS + "pending": 1, counting.FILES + "pending": count})
-            job = to_job(connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one())
+            job = to_job(connection.execute(JOB, {"job": job_id}).mappings().one())
             return job, first_pending_before(connection, job_id) or 0
 
     def get(self, job_id: str) -> Job | None:
         with self._database.read() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
+            row = connection.execute(JOB, {"job": job_id}).mappings().first()
             return to_job(row) if row else None
 
     def expired_at(self, job_id: str) -> str | None:
@@ -132,12 +134,7 @@ class JobStore:
     def next_attempt(self, job_id: str) -> tuple[int, str] | None:
         """Failed attempts so far of the file that is tried again first, and when; None when none waits for that."""
         with self._database.read() as connection:
-            row = connection.execute(
-                select(files.c.attempts, files.c.available_at)
-                .where(files.c.job_id == job_id, files.c.status == JobStatus.PENDING, files.c.attempts > 0)
-                .order_by(files.c.available_at)
-                .limit(1)
-            ).first()
+            row = connection.execute(NEXT_ATTEMPT, {"job": job_id}).first()
             return None if row is None else (row.attempts, row.available_at)
 
     def counts(self) -> dict[str, int]:
@@ -147,13 +144,11 @@ class JobStore:
 
     def page(self, status: JobStatus | None, limit: int, before: tuple[str, str] | None) -> Page:
         """Jobs newest first; `before` is the `next` of the page before."""
-        wanted = select(*LISTED).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit + 1)
-        if status is not None:
-            wanted = wanted.where(jobs.c.status == status)
-        if before is not None:
-            wanted = wanted.where(tuple_(jobs.c.created_at, jobs.c.id) < before)
+        created_at, job_id = before or (None, None)
+        given = {"state": status, "created_at": created_at, "id": job_id, "limit": limit + 1}
+        wanted = page_statement(status is not None, before is not None)
         with self._database.read() as connection:
-            found = [to_job(row) for row in connection.execute(wanted).mappings()]
+            found = [to_job(row) for row in connection.execute(wanted, given).mappings()]
             counted = counting.read(connection)
         states = list(JobStatus) if status is None else [status]
         shown = found[:limit]
@@ -275,11 +270,7 @@ class JobStore:
             return 0, []
         with self._database.write() as connection:
             # Read again under the write lock: one of them may have been retried meanwhile.
-            old = dict(
-                connection.execute(
-                    select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(ids), jobs.c.status.in_(ENDED))
-                ).all()
-            )
+            old = {job_id: state for job_id, state in connection.execute(states_of(ids)) if JobStatus(state).ended}
             if not old:
                 return 0, []
             found = list(
@@ -313,17 +304,34 @@ class JobStore:
             return {key for row in rows for key in row if key}
 
 
-def first_pending_before(connection: Connection, job_id: str) -> int | None:
-    """Pending files before the job's next one; None when none of its files waits."""
-    first = connection.execute(
-        select(files.c.id, files.c.priority)
-        .where(files.c.job_id == job_id, files.c.status == JobStatus.PENDING)
-        .order_by(files.c.position)
-        .limit(1)
-    ).first()
-    return None if first is None else pending_before(connection, first.id, first.priority)
-
-
 def old_jobs(ended_before: datetime) -> Select[str]:
     """Only an ended job has a `kept_since`; asking for its status too would make SQLite pick another index."""
     return select(jobs.c.id).where(jobs.c.kept_since < timestamp(ended_before)).order_by(jobs.c.kept_since)
+
+
+def states_of(ids: Collection[str]) -> Select[str, str]:
+    """By id alone: asking for states too makes SQLite walk through every job that ended."""
+    return select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(ids))
+
+
+# --- statements, built once: SQLAlchemy takes several times as long to build one as to run it ---------------------
+
+JOB = select(jobs).where(jobs.c.id == bindparam("job"))
+INSERT_JOB = insert(jobs)
+INSERT_FILES = insert(files)
+NEXT_ATTEMPT = (
+    select(files.c.attempts, files.c.available_at)
+    .where(files.c.job_id == bindparam("job"), files.c.status == IS_PENDING, files.c.attempts > 0)
+    .order_by(files.c.available_at)
+    .limit(1)
+)
+
+
+@cache
+def page_statement(of_one_state: bool, goes_on: bool) -> Select[tuple[object, ...]]:
+    wanted = select(*LISTED).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(bindparam("limit"))
+    if of_one_state:
+        wanted = wanted.where(jobs.c.status == bindparam("state"))
+    if goes_on:
+        wanted = wanted.where(tuple_(jobs.c.created_at, jobs.c.id) < tuple_(bindparam("created_at"), bindparam("id")))
+    return wanted

@@ -44,8 +44,7 @@ class WorkerStore:
 
     def all(self) -> list[WorkerState]:
         with self._database.read() as connection:
-            rows = connection.execute(select(workers).order_by(workers.c.started_at))
-            return [to_worker(row) for row in rows.mappings()]
+            return [to_worker(row) for row in connection.execute(WORKERS).mappings()]
 
     def set_paused(self, paused: bool) -> None:
         with self._database.write() as connection:
@@ -55,4 +54,9 @@ class WorkerStore:
 
     def is_paused(self) -> bool:
         with self._database.read() as connection:
-            return connection.execute(select(switches.c.name).where(switches.c.name == PAUSED)).first() is not None
+            return connection.execute(IS_PAUSED).first() is not None
+
+
+# Built once: SQLAlchemy takes several times as long to build a statement as to run it.
+WORKERS = select(workers).order_by(workers.c.started_at)
+IS_PAUSED = select(switches.c.name).where(switches.c.name == PAUSED)

@@ -72,7 +72,7 @@ class LocalBlobWriter:
 
     def commit(self) -> None:
         try:
-            # Not durable yet, but nobody asks for a key before its row is there, and that is written after this.
+            # Visible before it is durable: nobody asks for a key before its row is there, and that comes later.
             self.publish()
             # A rename is durable only when its folder is flushed too; a job's folder is itself new in another.
             flush_all([self._target, self._target.parent, self._target.parent.parent])

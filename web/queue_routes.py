@@ -12,6 +12,7 @@ from queue_manager import QueueManager
 from web import results, schemas
 from web.access import own_origin
 from web.dependencies import PROBLEM, Queue, ServiceSettings
+from worker_report import seconds_for
 
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/png": {}, results.ZIP_TYPE: {}}, "description": "The picture; of a batch, a ZIP."}
@@ -23,17 +24,19 @@ router = APIRouter(prefix="/queue", tags=["queue"], responses=PROBLEM)
 @router.get("/job/{job_id}")
 def status(queue: Queue, job_id: str) -> schemas.JobView:
     """One job: its state, its progress and, once it has ended, its results."""
-    return viewed(queue, queue.job(job_id))
+    with queue.database.read():
+        return viewed(queue, queue.job(job_id))
 
 
 def viewed(queue: QueueManager, job: Job) -> schemas.JobView:
     position = queue.position(job)
+    workers = [] if job.status.ended else queue.workers()
     return schemas.job_view(
         job,
-        [] if job.status.ended else queue.workers(),
+        workers,
         with_results=True,
         position=position,
-        wait_seconds=None if position is None else queue.seconds_for(position),
+        wait_seconds=None if position is None else seconds_for(position, workers),
         next_attempt=queue.next_attempt(job),
         paused=not job.status.ended and queue.is_paused(),
     )
@@ -47,8 +50,9 @@ def jobs(
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> schemas.JobPageView:
     """Jobs, newest first."""
-    page = queue.list_jobs(status, limit, None if cursor is None else decoded_cursor(cursor))
-    workers = queue.workers()
+    before = None if cursor is None else decoded_cursor(cursor)
+    with queue.database.read():
+        page, workers = queue.list_jobs(status, limit, before), queue.workers()
     return schemas.JobPageView(
         total=page.total,
         jobs=[schemas.job_view(job, workers, with_results=False) for job in page.jobs],
@@ -76,16 +80,18 @@ def decoded_cursor(cursor: str) -> tuple[str, str]:
 @router.get("/stats")
 def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
     """Jobs by state, and what the worker does."""
-    workers = queue.workers()
+    with queue.database.read():
+        counts, active = queue.get_job_stats(), queue.active_files()
+        workers, paused = queue.workers(), queue.is_paused()
     states = [worker.state for worker in workers]
     status: Literal["running", "paused", "stopped"] = "running" if workers else "stopped"
     slots = sum(worker.max_concurrent for worker in workers) or settings.max_concurrent
     return schemas.StatsView(
-        stats=schemas.CountsView.model_validate(queue.get_job_stats()),
+        stats=schemas.CountsView.model_validate(counts),
         worker=schemas.WorkerView(
-            status="paused" if workers and queue.is_paused() else status,
+            status="paused" if workers and paused else status,
             # What is claimed beyond the slots waits for one of them.
-            active_jobs=min(queue.active_files(), slots),
+            active_jobs=min(active, slots),
             max_concurrent=slots,
             ready=any(state.get("ready") for state in states),
             warm_models=sorted({str(name) for state in states for name in as_list(state.get("warm_models"))}),

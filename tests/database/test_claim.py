@@ -13,9 +13,10 @@ from sqlalchemy import Select, Update, event, insert, make_url, text
 
 from database.engine import Database
 from database.file_store import FileStore, claim_statement, moments
-from database.job_store import JobStore, old_jobs
+from database.job_store import JobStore, old_jobs, page_statement, states_of
 from database.tables import job_files
 from job import JobFile, JobStatus, timestamp
+from retention import EXPIRE_BATCH
 from tests.database.jobs import LEASE_SECONDS, NOW, add_job, counted
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +134,7 @@ def test_processes_never_claim_the_same_file(database: Database, database_url: s
 
 @pytest.mark.parametrize("excluded", [(), ("u2net",)], ids=["any model", "excluded models"])
 def test_the_claim_picks_once_on_both_databases(excluded: Sequence[str]) -> None:
-    statement = claim_statement(excluded)
+    statement = claim_statement(frozenset(excluded))
     on_sqlite, on_postgresql = (
         str(statement.compile(dialect=make_url(url).get_dialect()())) for url in ("sqlite://", "postgresql://")
     )
@@ -145,7 +146,7 @@ def test_the_claim_picks_once_on_both_databases(excluded: Sequence[str]) -> None
     assert "FOR UPDATE" not in on_sqlite
 
 
-def plan(database: Database, statement: Select[str] | Update, parameters: dict[str, object]) -> str:
+def plan(database: Database, statement: Select[*tuple[Any, ...]] | Update, parameters: dict[str, object]) -> str:
     """Run a statement, then have the database say how it did."""
     ran: list[tuple[str, Any]] = []
 
@@ -179,7 +180,7 @@ def long_history(database: Database, jobs: JobStore, files: FileStore) -> Databa
 @pytest.mark.parametrize("excluded", [(), ("u2net",)], ids=["any model", "excluded models"])
 def test_the_claim_walks_the_index_of_pending_files(long_history: Database, excluded: Sequence[str]) -> None:
     parameters = moments(NOW) | {"limit": 2, "token": "t", "worker": "w", "expires": timestamp(NOW)}
-    told = plan(long_history, claim_statement(excluded), parameters)
+    told = plan(long_history, claim_statement(frozenset(excluded)), parameters)
     assert "ix_job_files_pending" in told
     if long_history.is_sqlite:
         assert "MATERIALIZE picked" in told
@@ -188,9 +189,23 @@ def test_the_claim_walks_the_index_of_pending_files(long_history: Database, excl
 
 def test_the_claim_of_a_new_database_walks_the_same_index(database: Database) -> None:
     parameters = moments(NOW) | {"limit": 2, "token": "t", "worker": "w", "expires": timestamp(NOW)}
-    assert "ix_job_files_pending" in plan(database, claim_statement(()), parameters)
+    assert "ix_job_files_pending" in plan(database, claim_statement(frozenset()), parameters)
 
 
 def test_retention_walks_the_index_of_ends(database: Database) -> None:
     told = plan(database, old_jobs(NOW).limit(50), {})
     assert "ix_jobs_kept" in told
+
+
+def test_retention_reads_the_states_of_its_jobs_by_their_ids(database: Database) -> None:
+    ids = [str(number) for number in range(EXPIRE_BATCH)]
+    assert "jobs_1 (id=?)" in plan(database, states_of(ids), {})
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["first page", "next page"])
+@pytest.mark.parametrize("of_one_state", [False, True], ids=["all", "one state"])
+def test_a_page_walks_an_index_in_order(database: Database, of_one_state: bool, goes_on: bool) -> None:
+    given = {"state": JobStatus.COMPLETED, "created_at": "2026", "id": "a", "limit": 21}
+    told = plan(database, page_statement(of_one_state, goes_on), given)
+    assert ("ix_jobs_status_created" if of_one_state else "ix_jobs_created") in told
+    assert "TEMP B-TREE" not in told

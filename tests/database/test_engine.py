@@ -84,3 +84,18 @@ def test_many_threads_write_and_read_at_once(database: Database, jobs: JobStore)
 def test_a_statement_that_the_database_refuses_is_an_error_of_ours(database: Database) -> None:
     with pytest.raises(DatabaseError, match="no_such_table"), database.read() as connection:
         connection.execute(text("SELECT * FROM no_such_table"))
+
+
+def test_reads_inside_a_read_see_its_moment_and_those_after_it_a_new_one(database: Database, jobs: JobStore) -> None:
+    with ThreadPoolExecutor(1) as elsewhere, database.read():
+        assert jobs.page(None, 10, None).total == 0
+        job_id = elsewhere.submit(add_job, jobs).result()
+        assert jobs.get(job_id) is None
+        assert elsewhere.submit(jobs.get, job_id).result() is not None
+    assert jobs.get(job_id) is not None
+
+
+def test_a_read_that_failed_leaves_no_view_behind(database: Database, jobs: JobStore) -> None:
+    with pytest.raises(ZeroDivisionError), database.read():
+        raise ZeroDivisionError
+    assert jobs.get(add_job(jobs)) is not None

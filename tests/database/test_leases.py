@@ -1,6 +1,7 @@
 """A lease: only its holder decides what becomes of a file, and a silent holder loses it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from database.job_store import JobStore
 from database.worker_store import WorkerStore
 from errors import LeaseLost
 from job import JobFile, JobStatus, timestamp
-from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, contradictions, counted
+from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, contradictions, counted, recounted
 from tests.queues import worker_state
 
 Report = Callable[[FileStore, int, str], None]
@@ -188,3 +189,41 @@ def test_an_outcome_is_kept_whole(jobs: JobStore, files: FileStore) -> None:
     assert (file.content_type, file.extension, file.width, file.height) == ("image/png", "png", 4, 3)
     assert (file.seconds, file.notes, file.attempts) == (0.5, {"first_frame": True}, 2)
     assert (file.error_code, file.error_message, file.completed_at) == (None, None, timestamp(NOW))
+
+
+def test_results_published_together_each_need_their_own_lease(
+    database: Database, jobs: JobStore, files: FileStore
+) -> None:
+    batch, single, cancelled = add_job(jobs, 3), add_job(jobs), add_job(jobs)
+    first, second, third, alone, gone = files.claim(NOW, 5, "worker-1", "mine", LEASE_SECONDS)
+    files.release([(second.id, "mine")])
+    assert claim_one(files, "theirs").id == second.id
+    jobs.cancel(NOW, cancelled, [JobStatus.PROCESSING])
+    reports = [(file.id, "mine", OUTCOME) for file in (gone, alone, third, second, first)]
+    assert files.complete_many(NOW, reports) == {second.id, gone.id}
+    assert [file.status for file in jobs.files(batch)] == ["completed", "processing", "completed"]
+    job = jobs.get(single)
+    assert job is not None
+    assert job.status is JobStatus.COMPLETED
+    assert job.results is not None
+    assert contradictions(database) == []
+    assert counted(database) == recounted(database)
+    # The last file of the batch ends it.
+    assert files.complete_many(NOW, [(second.id, "theirs", OUTCOME), (alone.id, "mine", OUTCOME)]) == {alone.id}
+    job = jobs.get(batch)
+    assert job is not None
+    assert (job.status, job.processed_files) == (JobStatus.COMPLETED, 3)
+    assert counted(database) == recounted(database)
+
+
+def test_results_published_together_are_published_together_or_not_at_all(
+    database: Database, jobs: JobStore, files: FileStore
+) -> None:
+    add_job(jobs, 2)
+    first, second = files.claim(NOW, 2, "worker-1", "mine", LEASE_SECONDS)
+    unwritable = replace(OUTCOME, width=2**70)
+    before = counted(database)
+    with pytest.raises(OverflowError):
+        files.complete_many(NOW, [(first.id, "mine", OUTCOME), (second.id, "mine", unwritable)])
+    assert counted(database) == before == recounted(database)
+    assert files.held([(first.id, "mine"), (second.id, "mine")]) == {first.id, second.id}
