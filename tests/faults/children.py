@@ -32,7 +32,7 @@ def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def hold(service: Service, files: int) -> list[int]:
-    """Stop all children (SIGSTOP) with so many files surely in their hands, and perhaps more claimed; their process ids."""
+    """Stop all children (SIGSTOP), so many files surely in their hands and perhaps more claimed; their process ids."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     before, same = frozenset[object](), 0
     while same < SETTLED_POLLS:
