@@ -34,6 +34,7 @@ from operations.pool import ChildPool, Plan
 from outcomes import Outcomes, named
 from queue_manager import QueueManager
 from settings import Settings
+from warm_up import WarmUp
 from worker_report import WorkerReport
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RESTART_SECONDS = 1.0
-# How often to look whether a child with the default model has to be made, without and after trouble.
-WARM_UP_SECONDS = 1.0
-TROUBLE_SECONDS = 15.0
 # How long nothing is claimed after there was no room for a result: the next one would find none either.
 FULL_DISK_SECONDS = 5.0
 # Extra threads beside one for each file: claim, heartbeat, sweep, downloads.
@@ -80,6 +78,8 @@ class JobWorker:
         self._direct = DirectWork(
             pool, queue_manager.storage, self._slots, self._downloads, self._threads, settings.file_timeout_seconds
         )
+        default_model = catalog.find(settings.default_model)
+        self._warm_up = WarmUp(default_model, pool, self._downloads, self._report, self._threads)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._start_trouble = Trouble(logger, "starting the worker")
@@ -141,7 +141,7 @@ class JobWorker:
         self._start_trouble.over()
         logger.info("worker %s runs; pictures at once: %d", self._report.worker_id, self.max_concurrent)
         side_tasks = [
-            asyncio.create_task(self._warm_up(), name="warm-up"),
+            asyncio.create_task(self._warm_up.keep(self._is_idle), name="warm-up"),
             asyncio.create_task(self._keep_leases(), name="heartbeat"),
             asyncio.create_task(self._sweep(), name="sweep"),
         ]
@@ -191,6 +191,9 @@ class JobWorker:
                 task.add_done_callback(self._finished)
             if not leases:
                 await self._pause(self._settings.poll_seconds)
+
+    def _is_idle(self) -> bool:
+        return not self._active and not self._direct.running
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         lease = self._active.pop(task)
@@ -306,28 +309,6 @@ class JobWorker:
         # Its slot is free for a file of the queue then.
         work.add_done_callback(lambda _: self._wake.set())
         return await work
-
-    # --- the default model ----------------------------------------------------------------------------------
-
-    async def _warm_up(self) -> None:
-        """Have the default model loaded before the first picture comes; again whenever no child is left."""
-        model = catalog.find(self._settings.default_model)
-        while True:
-            warm = self._pool.warm_models()
-            if model.name in warm:  # if only because a picture had it loaded
-                self._report.ready, self._report.trouble = True, None
-            elif not warm and not self._active and not self._direct.running:
-                try:
-                    await self._thread(self._pool.warm, model.name, await self._downloads.wait_for(model))
-                    self._report.ready, self._report.trouble = True, None
-                except ServiceError as error:
-                    self._report.ready, self._report.trouble = False, error.detail
-                    logger.error("the default model %s cannot be used: %s", model.name, error)
-                except Exception:
-                    self._report.ready = False
-                    self._report.trouble = f"The default model {model.name} cannot be used; the log says why."
-                    logger.exception("the default model %s cannot be used", model.name)
-            await asyncio.sleep(WARM_UP_SECONDS if self._report.ready else TROUBLE_SECONDS)
 
     # --- heartbeat ------------------------------------------------------------------------------------------
 

@@ -6,9 +6,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import ParamSpec
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
-from errors import DatabaseError, ServiceError
+from errors import DatabaseError, LeaseLost, ServiceError
 from job import Lease, Outcome
 from log_setup import Trouble
 from queue_manager import QueueManager
@@ -17,10 +18,20 @@ from retry_policy import delay_seconds
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def named(lease: Lease) -> str:
     return f"job {lease.file.job_id} file {lease.file.position} ({lease.file.filename})"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A result that is safely in storage, and who waits for it to be published."""
+
+    lease: Lease
+    outcome: Outcome
+    published: asyncio.Future[None]
 
 
 class Outcomes:
@@ -35,15 +46,42 @@ class Outcomes:
         self._max_attempts = max_attempts
         self._pause_seconds = pause_seconds
         self._ending = False
+        self._finished: list[Finished] = []
+        self._publishing: asyncio.Task[None] | None = None
 
     def end(self) -> None:
         """From now on trouble is raised, as DatabaseError, and what is not told is done again by the next worker."""
         self._ending = True
 
     async def complete(self, lease: Lease, outcome: Outcome) -> None:
-        """Publish a result that is in storage."""
-        await self._tell(named(lease), self._queue.complete, lease, outcome)
+        """Publish a result that is in storage, together with others that are finished by then."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._threads, self._queue.storage.flush, outcome.output_key)
+        published: asyncio.Future[None] = loop.create_future()
+        self._finished.append(Finished(lease, outcome, published))
+        if self._publishing is None or self._publishing.done():
+            self._publishing = asyncio.create_task(self._publish(), name="publish")
+        await published
         logger.info("%s: completed in %.2f s", named(lease), outcome.seconds)
+
+    async def _publish(self) -> None:
+        """What finishes while a transaction is written goes into the next one."""
+        while self._finished:
+            together, self._finished = self._finished, []
+            results = [(file.lease, file.outcome) for file in together]
+            try:
+                lost = await self._tell(
+                    ", ".join(named(lease) for lease, _ in results), self._queue.complete_many, results
+                )
+            except Exception as error:  # noqa: BLE001 - handed to each that waits for it
+                for file in together:
+                    file.published.set_exception(error)
+                continue
+            for file in together:
+                if file.lease in lost:
+                    file.published.set_exception(LeaseLost(f"{named(file.lease)} is under another lease."))
+                else:
+                    file.published.set_result(None)
 
     async def fail(self, lease: Lease, error: ServiceError, begin: float) -> None:
         """`begin`: of the work on it, by the monotonic clock."""
@@ -65,11 +103,13 @@ class Outcomes:
         """Untouched, for anybody to take."""
         await self._tell(", ".join(map(named, leases)), self._queue.release, leases)
 
-    async def _tell(self, of_what: str, report: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    async def _tell(self, of_what: str, report: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         trouble = Trouble(logger, f"{of_what}: writing down its outcome")
         while True:
             try:
-                await asyncio.get_running_loop().run_in_executor(self._threads, lambda: report(*args, **kwargs))
+                answer = await asyncio.get_running_loop().run_in_executor(
+                    self._threads, lambda: report(*args, **kwargs)
+                )
             except DatabaseError as error:
                 if self._ending:
                     raise
@@ -77,4 +117,4 @@ class Outcomes:
                 await asyncio.sleep(self._pause_seconds)
             else:
                 trouble.over()
-                return
+                return answer

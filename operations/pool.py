@@ -27,6 +27,8 @@ T = TypeVar("T")
 BASE_BYTES = 500 * 2**20
 WEIGHTS_FACTOR = 3
 MORE_THREADS_FACTOR = 2
+# Of the memory for children, what they may take before anybody has sent a picture: 1 part of so many.
+WARM_SHARE = 4
 
 
 def fork_server() -> ForkServerContext:
@@ -161,6 +163,18 @@ class ChildPool:
         """Have a child with this model ready. Raises ModelLoadFailed and ChildDied."""
         lease = f"warm-up of {model}"
         self._put_back(lease, self._take(lease, model, weights))
+
+    def warm_another(self, model: str, weights: tuple[Path, ...]) -> None:
+        """One idle child more, if slots and a share of the memory allow it. Raises ModelLoadFailed and ChildDied."""
+        lease = f"another warm-up of {model}"
+        with self._room:
+            children = [*self._idle, *self._busy.values()]
+            used = sum(child.bytes for child in children) + child_bytes(weights, 1)
+            if self._closed or len(children) >= self._max_idle or used > self._memory_bytes // WARM_SHARE:
+                return
+            child = self._new_child(model, weights)
+            self._busy[lease] = child
+        self._put_back(lease, self._load(lease, child, []))
 
     def run(
         self,

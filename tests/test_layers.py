@@ -18,7 +18,7 @@ ROWS = (
     ("app", "gunicorn.conf"),
     ("web",),
     ("job_worker",),
-    ("outcomes", "direct_work"),
+    ("outcomes", "direct_work", "warm_up"),
     ("operations", "queue_manager", "model_downloads"),
     ("submission", "retention"),
     ("models", "database", "storage", "retry_policy", "worker_report", "log_setup", "process_life", "machine_lock"),
