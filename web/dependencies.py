@@ -21,17 +21,20 @@ NO_ROOM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def queue_of(request: Request) -> QueueManager:
+# All of these are async, because FastAPI hands plain functions to a thread, which costs a hundred times what they do.
+
+
+async def queue_of(request: Request) -> QueueManager:
     queue: QueueManager = request.app.state.queue
     return queue
 
 
-def settings_of(request: Request) -> Settings:
+async def settings_of(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def weights_of(request: Request) -> WeightStore:
+async def weights_of(request: Request) -> WeightStore:
     weights: WeightStore = request.app.state.weights
     return weights
 
