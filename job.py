@@ -93,6 +93,8 @@ class JobFile:
     error_code: str | None
     error_message: str | None
     notes: Mapping[str, object]
+    reuse_key: str | None
+    cached: bool
 
     @property
     def output_name(self) -> str:
@@ -179,6 +181,8 @@ class Outcome:
     height: int
     seconds: float
     notes: Mapping[str, object] = field(default_factory=dict)
+    # It was made for another file of the same bytes.
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,7 @@ class NewFile:
     input_bytes: int
     input_sha256: str
     input_format: str
+    reuse_key: str | None = None
 
 
 @dataclass(frozen=True)

@@ -250,10 +250,12 @@ class JobWorker:
         """Raises LeaseLost and DatabaseError."""
         begin = time.monotonic()
         try:
-            async with self._slot(lease):
-                begin = time.monotonic()
-                outcome = await self._process(lease)
-                self._report.file_took(time.monotonic() - begin)
+            outcome = await self._thread(self._queue.earlier_result, lease)
+            if outcome is None:
+                async with self._slot(lease):
+                    begin = time.monotonic()
+                    outcome = await self._process(lease)
+                    self._report.file_took(time.monotonic() - begin)
             if outcome is not None:
                 await self._outcomes.complete(lease, outcome)
         except (LeaseLost, DatabaseError):

@@ -27,8 +27,10 @@ from errors import (
     ResultUnavailable,
     StorageFull,
 )
-from job import Job, JobFile, JobStatus, Lease, Outcome, Priority, WorkerState, utc_now
+from idempotency import IdempotencyKeys
+from job import Job, JobFile, JobStatus, Lease, NewFile, Outcome, Priority, WorkerState, utc_now
 from models import catalog
+from reuse import earlier_result, with_reuse_keys
 from storage.base import Storage
 from submission import Limits, Queued, Submission
 from worker_report import reason_not_ready, seconds_for
@@ -57,6 +59,7 @@ class QueueManager:
         self._jobs = JobStore(database)
         self._files = FileStore(database)
         self._keys = KeyStore(database)
+        self.keys = IdempotencyKeys(self._keys, self._jobs, clock)
         self._workers = WorkerStore(database)
         self._listeners: list[Callable[[], None]] = []
 
@@ -71,21 +74,6 @@ class QueueManager:
         submission.check_disk(min(expected_bytes, self.limits.max_request_bytes))
         return submission
 
-    def reserve_key(self, key: str) -> Reservation | KnownKey:
-        """Take an idempotency key before its files arrive. Raises SubmitInProgress."""
-        known = self._keys.reserve(self.clock(), key, uuid.uuid4().hex)
-        if isinstance(known, KnownKey) and self._jobs.get(known.job_id) is None:
-            # Its job went with retention: the key starts anew.
-            self._keys.drop(known)
-            return self._keys.reserve(self.clock(), key, uuid.uuid4().hex)
-        return known
-
-    def renew_key(self, reservation: Reservation) -> None:
-        self._keys.renew(self.clock(), reservation)
-
-    def release_key(self, reservation: Reservation) -> None:
-        self._keys.release(reservation)
-
     def submit(
         self,
         submission: Submission,
@@ -96,6 +84,7 @@ class QueueManager:
         metadata: Mapping[str, object] | None = None,
         priority: Priority = Priority.NORMAL,
         skip_invalid: bool = False,
+        cache: bool = True,
         key: Reservation | KnownKey | None = None,
     ) -> Queued:
         """Queue what has arrived. Raises NoFiles, InvalidFiles, QueueFull and KeyReused, and then nothing is stored."""
@@ -108,6 +97,9 @@ class QueueManager:
             fingerprint = submission.fingerprint({"operation": operation, "priority": priority, **params})
             if isinstance(key, KnownKey):
                 return self._replay(submission, key, fingerprint)
+            files: Sequence[NewFile] = submission.accepted
+            if cache:
+                files = with_reuse_keys(files, operation, params, catalog.find(model))
             file_seconds = self.seconds_for(1)
             job, ahead = self._jobs.insert(
                 self.clock(),
@@ -117,7 +109,7 @@ class QueueManager:
                 params,
                 metadata or {},
                 priority,
-                submission.accepted,
+                files,
                 self.limits.max_pending_files,
                 None if key is None else replace(key, fingerprint=fingerprint),
             )
@@ -332,6 +324,10 @@ class QueueManager:
 
     def held(self, leases: Sequence[Lease]) -> set[int]:
         return self._files.held([lease.key for lease in leases])
+
+    def earlier_result(self, lease: Lease) -> Outcome | None:
+        """That of the same work, ready to be completed with; None when it has to be done."""
+        return earlier_result(lease, self._files, self.storage)
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         """Publish a result that is in storage. Raises LeaseLost; bytes that were not published are gone then."""

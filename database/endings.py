@@ -13,7 +13,17 @@ from database.tables import IS_PROCESSING, jobs
 from database.tables import job_files as files
 from job import JobFile, JobStatus, Outcome, timestamp
 
-RESULT = ("output_key", "output_bytes", "output_sha256", "content_type", "extension", "width", "height", "notes")
+RESULT = (
+    "output_key",
+    "output_bytes",
+    "output_sha256",
+    "content_type",
+    "extension",
+    "width",
+    "height",
+    "notes",
+    "cached",
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ def completed(file_id: int, token: str, outcome: Outcome) -> Ending:
 
 def failed(file_id: int, token: str, code: str, message: str, seconds: float | None) -> Ending:
     values: dict[str, object] = dict.fromkeys(RESULT) | {
+        "cached": False,
         "error_code": code,
         "error_message": message,
         "seconds": seconds,
@@ -124,6 +135,7 @@ def results_json(ended: Sequence[JobFile]) -> str:
                 "error_code": file.error_code,
                 "attempts": file.attempts,
                 "notes": file.notes,
+                "cached": file.cached,
             }
             for file in ended
         ]

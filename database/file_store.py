@@ -7,10 +7,10 @@ from functools import cache
 from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, or_, select, update
 
 from database import counting
-from database.endings import Ended, Ending, completed, count_in_job, end_files, failed
+from database.endings import RESULT, Ended, Ending, completed, count_in_job, end_files, failed
 from database.engine import Database
-from database.rows import to_file
-from database.tables import IS_PENDING, IS_PROCESSING, jobs, workers
+from database.rows import parsed, to_file
+from database.tables import IS_COMPLETED, IS_PENDING, IS_PROCESSING, jobs, workers
 from database.tables import job_files as files
 from errors import LeaseLost
 from job import JobFile, JobStatus, Outcome, timestamp
@@ -87,6 +87,14 @@ class FileStore:
                 select(files.c.id, files.c.lease_token).where(files.c.id.in_(tokens), files.c.status == IS_PROCESSING)
             )
             return {file_id for file_id, token in rows if token == tokens[file_id]}
+
+    def with_result(self, reuse_key: str) -> Outcome | None:
+        """The result of a file with this key; the latest, which is kept longest."""
+        with self._database.read() as connection:
+            row = connection.execute(LATEST_WITH_RESULT, {"key": reuse_key}).mappings().first()
+        if row is None:
+            return None
+        return Outcome(**{**row, "notes": parsed(row["notes"], {}), "cached": bool(row["cached"])})
 
     def complete(self, now: datetime, file_id: int, token: str, outcome: Outcome) -> None:
         """Publish a result. Raises LeaseLost when somebody else owns the file by now."""
@@ -214,6 +222,12 @@ def give_up(connection: Connection, file: JobFile, now: datetime) -> None:
 
 # --- statements, built once: SQLAlchemy takes several times as long to build one as to run it ---------------------
 
+LATEST_WITH_RESULT = (
+    select(files.c["seconds"], *(files.c[name] for name in RESULT))
+    .where(files.c.reuse_key == bindparam("key"), files.c.status == IS_COMPLETED)
+    .order_by(files.c.id.desc())
+    .limit(1)
+)
 START_JOB = (
     update(jobs)
     .where(jobs.c.id == bindparam("job"), jobs.c.status == JobStatus.PENDING)

@@ -95,6 +95,7 @@ class JobStore:
                         "input_bytes": file.input_bytes,
                         "input_sha256": file.input_sha256,
                         "input_format": file.input_format,
+                        "reuse_key": file.reuse_key,
                     }
                     for position, file in enumerate(new_files)
                 ],

@@ -70,6 +70,8 @@ def to_file(row: RowMapping) -> JobFile:
         error_code=row["error_code"],
         error_message=row["error_message"],
         notes=parsed(row["notes"], {}),
+        reuse_key=row["reuse_key"],
+        cached=bool(row["cached"]),
     )
 
 

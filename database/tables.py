@@ -20,6 +20,7 @@ metadata = MetaData()
 # Written into the SQL, not bound: SQLite uses a partial index only when it sees the literal.
 IS_PENDING: ColumnElement[str] = literal_column("'pending'")
 IS_PROCESSING: ColumnElement[str] = literal_column("'processing'")
+IS_COMPLETED: ColumnElement[str] = literal_column("'completed'")
 
 jobs = Table(
     "jobs",
@@ -84,6 +85,9 @@ job_files = Table(
     Column("error_message", Text),
     Column("notes", Text),
     Column("priority", Integer, nullable=False, server_default="0"),
+    # Equal for files whose results are equal; none where an earlier result is not wanted.
+    Column("reuse_key", Text),
+    Column("cached", Integer, nullable=False, server_default="0"),
     UniqueConstraint("job_id", "position", name="uq_job_files_position"),
     # Partial: an index on `status` alone would be picked for the claim and make it 500 times slower.
     Index(
@@ -98,6 +102,12 @@ job_files = Table(
         "lease_expires_at",
         sqlite_where=text("status = 'processing'"),
         postgresql_where=text("status = 'processing'"),
+    ),
+    Index(
+        "ix_job_files_reusable",
+        "reuse_key",
+        sqlite_where=text("status = 'completed' AND reuse_key IS NOT NULL"),
+        postgresql_where=text("status = 'completed' AND reuse_key IS NOT NULL"),
     ),
     sqlite_autoincrement=True,
 )

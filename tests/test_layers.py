@@ -20,7 +20,7 @@ ROWS = (
     ("job_worker",),
     ("outcomes", "direct_work", "warm_up"),
     ("operations", "queue_manager", "model_downloads"),
-    ("submission", "retention"),
+    ("submission", "retention", "idempotency", "reuse"),
     ("models", "database", "storage", "retry_policy", "worker_report", "log_setup", "process_life", "machine_lock"),
     ("image_header", "job", "settings"),
     ("machine",),

@@ -53,6 +53,7 @@ class FileResultView(BaseModel):
     error_code: str | None
     attempts: int
     notes: dict[str, object]
+    cached: bool = Field(False, description="An earlier result of the same picture and parameters was taken.")
 
 
 class JobView(BaseModel):

@@ -49,6 +49,7 @@ class Parameters(BaseModel):
     on_invalid: Literal["reject", "skip"] = "reject"
     priority: Priority = Priority.NORMAL
     png_compression: Compression = "fast"
+    cache: Literal["on", "off"] = "on"
 
 
 def parameters_of(query: dict[str, Any], fields: dict[str, Any]) -> Parameters:
@@ -79,6 +80,9 @@ async def submit(
     png_compression: Annotated[
         Compression, Query(description="fast; balanced: a few per cent smaller; small: about 10 %, and takes seconds.")
     ] = "fast",
+    cache: Annotated[
+        Literal["on", "off"], Query(description="on: a kept result of the same picture and parameters is taken again.")
+    ] = "on",
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -89,12 +93,12 @@ async def submit(
     ] = None,
 ) -> schemas.SubmittedView:
     """Queue pictures. They are on disk and in the database before the answer comes."""
-    key = None if idempotency_key is None else await run_in_threadpool(queue.reserve_key, idempotency_key)
+    key = None if idempotency_key is None else await run_in_threadpool(queue.keys.reserve, idempotency_key)
     try:
         queued = await receive_and_queue(request, queue, settings.default_model, weights, key)
     except BaseException:  # a cancelled request must not hold its key either
         if isinstance(key, Reservation):
-            await run_in_threadpool(queue.release_key, key)
+            await run_in_threadpool(queue.keys.release, key)
         raise
     response.headers["Location"] = f"/queue/job/{queued.job.id}"
     if queued.replayed:
@@ -112,7 +116,7 @@ async def receive_and_queue(
 
         def keep_alive() -> None:
             if isinstance(key, Reservation):
-                queue.renew_key(key)
+                queue.keys.renew(key)
 
         fields = await multipart.receive(request, submission, keep_alive)
         parameters = parameters_of(dict(request.query_params), fields)
@@ -142,6 +146,7 @@ def enqueue(
         params={"model": model.name, "png_compression": parameters.png_compression},
         priority=parameters.priority,
         skip_invalid=parameters.on_invalid == "skip",
+        cache=parameters.cache == "on",
         key=key,
     )
 

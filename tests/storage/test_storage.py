@@ -36,6 +36,17 @@ def test_what_was_put_can_be_made_durable_and_read_ahead(storage: Storage) -> No
         storage.flush(KEY)
 
 
+def test_a_copy_stays_when_the_first_goes(storage: Storage) -> None:
+    storage.put(KEY, b"bytes")
+    storage.copy(KEY, "uploads/other/3")
+    storage.copy(KEY, "uploads/other/3")
+    storage.delete(KEY)
+    assert storage.get("uploads/other/3") == b"bytes"
+    with pytest.raises(BlobMissing):
+        storage.copy(KEY, "uploads/other/4")
+    assert stored(storage) == ["uploads/other/3"]
+
+
 def test_an_empty_blob_is_a_blob(storage: Storage) -> None:
     storage.put(KEY, b"")
     assert storage.get(KEY) == b""

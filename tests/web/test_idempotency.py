@@ -149,7 +149,7 @@ def test_a_key_whose_job_has_expired_starts_anew(site: Site, clock: Clock) -> No
 
 
 def test_old_keys_go_by_themselves(queue: QueueManager, clock: Clock) -> None:
-    queue.reserve_key("k")
+    queue.keys.reserve("k")
     clock.advance(days=2)
     queue.cleanup_old_jobs()
     with queue.database.read() as connection:
@@ -157,11 +157,11 @@ def test_old_keys_go_by_themselves(queue: QueueManager, clock: Clock) -> None:
 
 
 def test_the_reservation_of_a_dead_request_ends_within_a_minute(queue: QueueManager, clock: Clock) -> None:
-    dead = queue.reserve_key("k")
+    dead = queue.keys.reserve("k")
     with pytest.raises(SubmitInProgress):
-        queue.reserve_key("k")
+        queue.keys.reserve("k")
     clock.advance(seconds=60)
-    living = queue.reserve_key("k")
+    living = queue.keys.reserve("k")
     assert living != dead
     # It was not dead after all, only slow: its job would be a second one.
     submission = queue.begin_submission()
@@ -176,25 +176,25 @@ def test_the_reservation_of_a_dead_request_ends_within_a_minute(queue: QueueMana
 
 
 def test_a_clock_that_is_set_back_does_not_prolong_a_dead_reservation(queue: QueueManager, clock: Clock) -> None:
-    queue.reserve_key("k")
+    queue.keys.reserve("k")
     clock.advance(hours=-1)
-    queue.reserve_key("k")
+    queue.keys.reserve("k")
 
 
 def test_a_slow_upload_keeps_its_reservation_as_long_as_bytes_come(queue: QueueManager, clock: Clock) -> None:
-    slow = queue.reserve_key("k")
+    slow = queue.keys.reserve("k")
     for _ in range(10):
         clock.advance(seconds=30)
-        queue.renew_key(slow)  # type: ignore[arg-type]
+        queue.keys.renew(slow)  # type: ignore[arg-type]
         with pytest.raises(SubmitInProgress):
-            queue.reserve_key("k")
+            queue.keys.reserve("k")
 
 
 def test_a_released_key_of_somebody_else_stays(queue: QueueManager, clock: Clock) -> None:
-    late = queue.reserve_key("k")
+    late = queue.keys.reserve("k")
     clock.advance(seconds=60)
-    queue.reserve_key("k")
-    queue.release_key(late)  # type: ignore[arg-type]
-    queue.renew_key(late)  # type: ignore[arg-type]
+    queue.keys.reserve("k")
+    queue.keys.release(late)  # type: ignore[arg-type]
+    queue.keys.renew(late)  # type: ignore[arg-type]
     with pytest.raises(SubmitInProgress):
-        queue.reserve_key("k")
+        queue.keys.reserve("k")
