@@ -67,6 +67,8 @@ class JobWorker:
         self._threads = ThreadPoolExecutor(self.max_concurrent + SPARE_THREADS, thread_name_prefix="worker")
         self._outcomes = Outcomes(queue_manager, self._threads, settings.max_attempts, settings.poll_seconds)
         self._slots = asyncio.Semaphore(self.max_concurrent)
+        # Some files more than there are slots are claimed, so that no slot waits for the database.
+        self._ahead = max(1, self.max_concurrent // 4)
         self._no_room_until = 0.0
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -174,9 +176,8 @@ class JobWorker:
         trouble = Trouble(logger, "claiming files")
         while not self._stopping.is_set():
             leases: list[Lease] = []
-            # One more file for each slot, so that none waits for the database; claimed together, which costs less.
-            free = 2 * self.max_concurrent - len(self._active) - len(self._direct.running)
-            if free >= self.max_concurrent and time.monotonic() >= self._no_room_until:
+            free = self.max_concurrent + self._ahead - len(self._active) - len(self._direct.running)
+            if free >= self._ahead and time.monotonic() >= self._no_room_until:
                 try:
                     leases = await self._thread(
                         self._queue.claim, self._report.worker_id, free, frozenset(self._downloads.running())
@@ -188,6 +189,7 @@ class JobWorker:
             for lease in leases:
                 task = asyncio.create_task(self._work(lease))
                 self._active[task] = lease
+                self._waiting.add(lease.name)
                 task.add_done_callback(self._finished)
             if not leases:
                 await self._pause(self._settings.poll_seconds)
@@ -197,6 +199,7 @@ class JobWorker:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         lease = self._active.pop(task)
+        self._waiting.discard(lease.name)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             unforeseen = None if isinstance(error, ServiceError) else error
@@ -204,7 +207,7 @@ class JobWorker:
 
     async def _drain(self) -> None:
         """Give back what has not begun; let running files end; then stop the children and give their files back."""
-        await self._give_back({task: lease for task, lease in self._active.items() if lease.name in self._waiting})
+        await self._give_back_waiting()
         if self._active or self._direct.running:
             count = len(self._active) + len(self._direct.running)
             logger.info("stopping: waiting up to %g s for %d files", self._settings.drain_seconds, count)
@@ -215,17 +218,22 @@ class JobWorker:
         await self._give_back(dict(self._active))
         await asyncio.gather(*self._direct.running, return_exceptions=True)
 
+    async def _give_back_waiting(self) -> None:
+        waiting = {task: lease for task, lease in self._active.items() if lease.name in self._waiting}
+        for task, lease in waiting.items():
+            self._stop_work(task, lease)
+        await self._give_back(waiting)
+
     async def _give_back(self, files: Mapping[asyncio.Task[None], Lease]) -> None:
+        """Once: if the database does not take it, the next worker finds out by itself."""
         if not files:
             return
         try:
-            await self._outcomes.give_back(list(files.values()))
+            await self._thread(self._queue.release, list(files.values()))
         except DatabaseError as error:
             logger.error("nothing could be given back: %s", error)
         for task, lease in files.items():
-            logger.warning(
-                "%s: given back %s", named(lease), "unbegun" if lease.name in self._waiting else "unfinished"
-            )
+            logger.warning("%s: given back %s", named(lease), "unbegun" if task.cancelling() else "unfinished")
             self._stop_work(task, lease)
         await asyncio.gather(*files, return_exceptions=True)
 
@@ -265,7 +273,7 @@ class JobWorker:
         except StorageFull:
             logger.warning("%s: no room for its result, given back", named(lease))
             self._no_room_until = time.monotonic() + FULL_DISK_SECONDS
-            await self._outcomes.give_back([lease])
+            await self._outcomes.give_back(lease)
         except (ProcessingError, StorageError) as error:
             await self._outcomes.retry_or_fail(lease, error, begin)
         except Exception:
@@ -274,13 +282,10 @@ class JobWorker:
 
     @contextlib.asynccontextmanager
     async def _slot(self, lease: Lease) -> AsyncIterator[None]:
-        self._waiting.add(lease.name)
-        try:
-            if self._slots.locked():
-                await self._thread(self._queue.storage.read_ahead, lease.file.input_key)
-            await self._slots.acquire()
-        finally:
-            self._waiting.discard(lease.name)
+        if self._slots.locked():
+            await self._thread(self._queue.storage.read_ahead, lease.file.input_key)
+        await self._slots.acquire()
+        self._waiting.discard(lease.name)
         try:
             yield
         finally:
@@ -292,7 +297,7 @@ class JobWorker:
         model = catalog.find(file.model)
         weights = await self._thread(self._downloads.locate, model)
         if weights is None:
-            await self._outcomes.give_back([lease])
+            await self._outcomes.give_back(lease)
             return None
         alone = self._queue_is_empty and len(self._active) == 1 and not self._direct.running
         task = Task(file.operation, file.params, file.input_key, lease.output_key)
@@ -337,6 +342,9 @@ class JobWorker:
                     await self._thread(self._queue.expire_leases)
                 else:
                     held = await self._thread(self._queue.held, leases) if leases else set()
+                paused = bool(self._waiting) and await self._thread(self._queue.is_paused)
+                if paused:
+                    await self._give_back_waiting()
                 for task, lease in active.items():
                     if lease.file.id not in held and task in self._active:
                         self._stop_work(task, lease)

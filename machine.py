@@ -1,26 +1,39 @@
 """What this machine, or the part of it that we were given, has to offer."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
 
 
-def cores(cgroup: Path = CGROUP) -> int:
-    """Processors for us: those that we may run on, and no more than a container's limit (cgroup v2) pays for."""
+def cores(cgroups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """Processors for us: those that we may run on, and no more than a container or unit is limited to (cgroup v2)."""
     # Not on macOS.
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _limit(cgroup / "cpu.max").partition(" ")
-    return max(1, min(allowed, int(quota) // int(period))) if quota.isdecimal() else allowed
+    quotas = [limit.split() for limit in _limits("cpu.max", cgroups, own)]
+    return max(1, min([allowed, *(int(quota) // int(period) for quota, period in quotas)]))
 
 
-def memory_bytes(cgroup: Path = CGROUP) -> int:
-    """Physical memory for us: the machine's, or a container's limit (cgroup v2)."""
+def memory_bytes(cgroups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """Physical memory for us: the machine's, or what a container or unit is limited to (cgroup v2)."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _limit(cgroup / "memory.max")
-    return min(physical, int(limit)) if limit.isdecimal() else physical
+    return min([physical, *(int(limit) for limit in _limits("memory.max", cgroups, own))])
 
 
-def _limit(file: Path) -> str:
-    """`max`, or nothing where there are no such limits."""
-    return file.read_text().strip() if file.exists() else ""
+def _limits(name: str, cgroups: Path, own: Path) -> Iterator[str]:
+    """Of our group and of those around it, which bind us as well; none where there are no such limits."""
+    lines = _text(own).splitlines()
+    path = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")
+    folder = cgroups / path.lstrip("/")
+    for group in (folder, *folder.parents):
+        if group.is_relative_to(cgroups) and (limit := _text(group / name)) and not limit.startswith("max"):
+            yield limit
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:  # no cgroups of this version, or none that we may look at
+        return ""

@@ -1,6 +1,7 @@
 """What became of a file, told to the queue under its lease: again and again while the database has trouble."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -9,7 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from errors import DatabaseError, LeaseLost, ServiceError
+from errors import DatabaseError, LeaseLost, ServiceError, StorageError
 from job import Lease, Outcome
 from log_setup import Trouble
 from queue_manager import QueueManager
@@ -34,6 +35,17 @@ class Finished:
     published: asyncio.Future[None]
 
 
+def answer(files: Sequence[Finished], error: Exception | None) -> None:
+    """Tell those who wait, unless they went away."""
+    for file in files:
+        if file.published.done():
+            continue
+        if error is None:
+            file.published.set_result(None)
+        else:
+            file.published.set_exception(error)
+
+
 class Outcomes:
     """Writes each outcome once; raises LeaseLost when it is not ours to tell any more.
 
@@ -55,33 +67,44 @@ class Outcomes:
 
     async def complete(self, lease: Lease, outcome: Outcome) -> None:
         """Publish a result that is in storage, together with others that are finished by then."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, self._queue.storage.flush, outcome.output_key)
-        published: asyncio.Future[None] = loop.create_future()
+        await self._flush(outcome.output_key)
+        published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished.append(Finished(lease, outcome, published))
         if self._publishing is None or self._publishing.done():
             self._publishing = asyncio.create_task(self._publish(), name="publish")
         await published
         logger.info("%s: completed in %.2f s", named(lease), outcome.seconds)
 
+    async def _flush(self, key: str) -> None:
+        """Raises StorageError, and then the bytes are gone: they may be what fills the disk."""
+        loop, storage = asyncio.get_running_loop(), self._queue.storage
+        try:
+            await loop.run_in_executor(self._threads, storage.flush, key)
+        except StorageError:
+            with contextlib.suppress(StorageError):  # left for the sweep
+                await loop.run_in_executor(self._threads, storage.delete, key)
+            raise
+
     async def _publish(self) -> None:
         """What finishes while a transaction is written goes into the next one."""
         while self._finished:
             together, self._finished = self._finished, []
-            results = [(file.lease, file.outcome) for file in together]
-            try:
-                lost = await self._tell(
-                    ", ".join(named(lease) for lease, _ in results), self._queue.complete_many, results
-                )
-            except Exception as error:  # noqa: BLE001 - handed to each that waits for it
-                for file in together:
-                    file.published.set_exception(error)
-                continue
-            for file in together:
-                if file.lease in lost:
-                    file.published.set_exception(LeaseLost(f"{named(file.lease)} is under another lease."))
-                else:
-                    file.published.set_result(None)
+            await self._publish_group(together)
+
+    async def _publish_group(self, together: Sequence[Finished]) -> None:
+        results = [(file.lease, file.outcome) for file in together]
+        names = ", ".join(named(lease) for lease, _ in results)
+        try:
+            lost = await self._tell(names, self._queue.complete_many, results)
+        except Exception as error:  # noqa: BLE001 - handed to those who wait for it
+            if isinstance(error, DatabaseError) or len(together) == 1:
+                answer(together, error)
+                return
+            for file in together:  # whose fault was it?
+                await self._publish_group([file])
+            return
+        answer([file for file in together if file.lease not in lost], None)
+        answer([file for file in together if file.lease in lost], LeaseLost("Another lease owns the file by now."))
 
     async def fail(self, lease: Lease, error: ServiceError, begin: float) -> None:
         """`begin`: of the work on it, by the monotonic clock."""
@@ -99,9 +122,9 @@ class Outcomes:
         await self._tell(named(lease), self._queue.retry_later, lease, error.code, error.detail, delay)
         logger.warning("%s: attempt %d failed, again in %.1f s: %s", named(lease), attempts, delay, error)
 
-    async def give_back(self, leases: Sequence[Lease]) -> None:
+    async def give_back(self, lease: Lease) -> None:
         """Untouched, for anybody to take."""
-        await self._tell(", ".join(map(named, leases)), self._queue.release, leases)
+        await self._tell(named(lease), self._queue.release, [lease])
 
     async def _tell(self, of_what: str, report: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         trouble = Trouble(logger, f"{of_what}: writing down its outcome")

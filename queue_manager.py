@@ -100,7 +100,7 @@ class QueueManager:
             files: Sequence[NewFile] = submission.accepted
             if cache:
                 files = with_reuse_keys(files, operation, params, catalog.find(model))
-            file_seconds = self.seconds_for(1)
+            workers = self.workers()
             job, ahead = self._jobs.insert(
                 self.clock(),
                 submission.job_id,
@@ -118,8 +118,7 @@ class QueueManager:
             raise
         logger.info("job %s queued: files %d, model %s", submission.job_id, len(submission.accepted), model)
         self._tell_listeners()
-        wait = None if file_seconds is None else file_seconds * (ahead + 1)
-        return Queued(job, ahead + 1, wait, submission.rejected, replayed=False)
+        return Queued(job, ahead + 1, seconds_for(ahead + 1, workers), submission.rejected, replayed=False)
 
     def _replay(self, submission: Submission, key: KnownKey, fingerprint: str) -> Queued:
         if fingerprint != key.fingerprint:
@@ -337,12 +336,14 @@ class QueueManager:
 
     def complete_many(self, finished: Sequence[tuple[Lease, Outcome]]) -> list[Lease]:
         """The same in one transaction for results that are flushed already; returns the leases that were lost."""
-        lost = self._files.complete_many(self.clock(), [(*lease.key, outcome) for lease, outcome in finished])
+        late = self._files.complete_many(self.clock(), [(*lease.key, outcome) for lease, outcome in finished])
+        lost = []
         for lease, outcome in finished:
             # This very attempt may have published them before.
-            if lease.file.id in lost and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
+            if lease.file.id in late and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
                 retention.delete_bytes(self.storage, outcome.output_key)
-        return [lease for lease, _ in finished if lease.file.id in lost]
+                lost.append(lease)
+        return lost
 
     def fail(self, lease: Lease, code: str, message: str, seconds: float | None = None) -> None:
         """End a file without a result. Raises LeaseLost."""

@@ -9,6 +9,12 @@ from sqlalchemy import URL
 
 from machine import cores
 
+MOST_AT_ONCE = 256
+
+
+def one_a_core() -> int:
+    return min(cores(), MOST_AT_ONCE)
+
 
 class Settings(BaseSettings):
     """Read from the environment, each name with the prefix QUEUE_ (QUEUE_MAX_CONCURRENT=4)."""
@@ -24,7 +30,10 @@ class Settings(BaseSettings):
     )
     default_model: str = Field("u2net", description="Model of a submit that names none; warmed at start.")
     max_concurrent: int = Field(
-        default_factory=cores, ge=1, le=256, description="Pictures worked on at once on this machine. auto: one a core."
+        default_factory=one_a_core,
+        ge=1,
+        le=MOST_AT_ONCE,
+        description="Pictures worked on at once on this machine. auto: one a core.",
     )
     max_files_per_job: int = Field(500, ge=1, description="Files in one submit.")
     max_upload_bytes: int = Field(64 * 2**20, ge=1, description="Bytes of one file.")
@@ -60,8 +69,8 @@ class Settings(BaseSettings):
 
     @field_validator("max_concurrent", mode="before")
     @classmethod
-    def _one_a_core(cls, value: object) -> object:
-        return cores() if value == "auto" else value
+    def _auto(cls, value: object) -> object:
+        return one_a_core() if isinstance(value, str) and value.strip().lower() == "auto" else value
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from errors import ServiceError
+from log_setup import Trouble
 from model_downloads import ModelDownloads
 from models.catalog import Model
 from operations.pool import ChildPool
@@ -29,37 +30,46 @@ class WarmUp:
         self._downloads = downloads
         self._report = report
         self._threads = threads
+        self._trouble = Trouble(logger, f"making another process for the default model {model.name}")
 
     async def keep(self, idle: Callable[[], bool]) -> None:
         """Until cancelled."""
         while True:
+            fine = True
             warm = self._pool.warm_models()
             if self._model.name in warm:  # if only because a picture had it loaded
                 self._report.ready, self._report.trouble = True, None
                 if idle():
-                    await self._make_another()
+                    fine = await self._make_another()
             elif not warm and idle():
-                await self._make_first()
-            await asyncio.sleep(LOOK_SECONDS if self._report.ready else TROUBLE_SECONDS)
+                fine = await self._make_first()
+            await asyncio.sleep(LOOK_SECONDS if fine else TROUBLE_SECONDS)
 
-    async def _make_first(self) -> None:
+    async def _make_first(self) -> bool:
+        """Whether the model can be used; the report says why not."""
         try:
             await self._make(self._pool.warm)
-            self._report.ready, self._report.trouble = True, None
         except ServiceError as error:
             self._report.ready, self._report.trouble = False, error.detail
             logger.error("the default model %s cannot be used: %s", self._model.name, error)
+            return False
         except Exception:
             self._report.ready = False
             self._report.trouble = f"The default model {self._model.name} cannot be used; the log says why."
             logger.exception("the default model %s cannot be used", self._model.name)
+            return False
+        self._report.ready, self._report.trouble = True, None
+        return True
 
-    async def _make_another(self) -> None:
-        """For a second picture at the same time, and so on."""
+    async def _make_another(self) -> bool:
+        """For a second picture at the same time, and so on. Whether there was no trouble."""
         try:
             await self._make(self._pool.warm_another)
-        except ServiceError as error:
-            logger.warning("no other process for the default model %s: %s", self._model.name, error)
+        except Exception as error:  # noqa: BLE001 - told, with its traceback if it is unforeseen, by Trouble
+            self._trouble.note(error)
+            return False
+        self._trouble.over()
+        return True
 
     async def _make(self, make: Callable[..., None]) -> None:
         weights = await self._downloads.wait_for(self._model)

@@ -29,8 +29,9 @@ def encode(rgba: NDArray[np.uint8], icc_profile: bytes | None = None, compressio
     height, width = rgba.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, _EIGHT_BITS, _RGBA, 0, 0, 0)
     profile = b"" if icc_profile is None else _chunk(b"iCCP", b"ICC profile\0\0", zlib.compress(icc_profile))
-    pixels = _chunk(b"IDAT", *_packed(np.ascontiguousarray(rgba).reshape(height, width * 4), compression))
-    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), profile, pixels, _chunk(b"IEND")))
+    rows = np.ascontiguousarray(rgba).reshape(height, width * 4)
+    pixels = (_chunk(b"IDAT", piece) for piece in _packed(rows, compression) if piece)
+    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), profile, *pixels, _chunk(b"IEND")))
 
 
 def _packed(rows: NDArray[np.uint8], compression: Compression) -> list[bytes]:

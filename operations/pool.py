@@ -156,6 +156,9 @@ class ChildPool:
         # Oldest use first.
         self._idle: list[Child] = []
         self._busy: dict[str, Child] = {}
+        # Who waits for a child, and who of them need not be served any more.
+        self._line: list[str] = []
+        self._unwanted: set[str] = set()
         self._waited_for_memory: set[str] = set()
         self._closed = False
 
@@ -206,9 +209,12 @@ class ChildPool:
                 self._put_back(lease, child)
 
     def kill(self, lease: str) -> None:
-        """Stop the work on one file, if it is running: its `run` raises ChildDied."""
-        with self._lock:
+        """Stop the work on one file, if it is running or waits for a process: its `run` raises ChildDied."""
+        with self._room:
             child = self._busy.get(lease)
+            if lease in self._line:
+                self._unwanted.add(lease)
+                self._room.notify_all()
         if child is not None:
             child.kill()
 
@@ -231,26 +237,38 @@ class ChildPool:
             return sorted({child.setup.model for child in [*self._idle, *self._busy.values()] if child.loaded})
 
     def _take(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child:
-        """An idle child, or a new one as soon as there is room for it."""
+        """An idle child, or a new one as soon as there is room for it; first come, first served."""
         with self._room:
-            while True:
-                if self._closed:
-                    raise ChildDied("The service is stopping.")
-                alike = [child for child in reversed(self._idle) if child.setup.model == model]
-                found = max(alike, key=lambda child: len(child.setup.threads), default=None)
-                if found is not None:
-                    self._idle.remove(found)
-                    self._busy[lease] = found
-                    return found
-                needed = child_bytes(weights, 1)
-                if not self._busy or self._busy_bytes() + needed <= self._memory_bytes:
-                    break
-                self._tell_wait(model, needed)
-                self._room.wait()
-            child = self._new_child(model, weights)
+            self._line.append(lease)
+            try:
+                while (child := self._served(lease, model, weights)) is None:
+                    self._room.wait()
+            finally:
+                self._line.remove(lease)
+                self._unwanted.discard(lease)
+                self._room.notify_all()
             self._busy[lease] = child
             evicted = self._evict()
-        return self._load(lease, child, evicted)
+        return child if child.loaded else self._load(lease, child, evicted)
+
+    def _served(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child | None:
+        """None while others are to be served first, or work with too much of the memory."""
+        if self._closed:
+            raise ChildDied("The service is stopping.")
+        if lease in self._unwanted:
+            raise ChildDied("The work on the picture was stopped before it began.")
+        if self._line[0] != lease:
+            return None
+        alike = [child for child in reversed(self._idle) if child.setup.model == model]
+        if alike:
+            found = max(alike, key=lambda child: len(child.setup.threads))
+            self._idle.remove(found)
+            return found
+        needed = child_bytes(weights, 1)
+        if self._busy and self._busy_bytes() + needed > self._memory_bytes:
+            self._tell_wait(model, needed)
+            return None
+        return self._new_child(model, weights)
 
     def _busy_bytes(self) -> int:
         return sum(child.bytes for child in self._busy.values())

@@ -24,12 +24,12 @@ loaded = threading.Event()
 watch = threading.Thread(target=end_with, args=(os.getppid(), loaded), name="watch")
 watch.start()
 
-import rembg  # noqa: E402, F401
+try:
+    import rembg  # noqa: F401
 
-import models.resample  # noqa: E402, F401
-import operations.child  # noqa: E402, F401
-
-# No thread may be left: children are forked from here.
-loaded.set()
-watch.join()
+    import operations.child  # noqa: F401
+finally:
+    # Whatever happens: no thread may be left, since children are forked from here, and none may keep this alive.
+    loaded.set()
+    watch.join()
 os.setsid()

@@ -126,6 +126,8 @@ class LocalStorage:
         old, new = self._path(source), self._path(target)
         try:
             new.parent.mkdir(parents=True, exist_ok=True)
+            # Both are young again, or the sweep might take the new one for a leftover before its row is written.
+            os.utime(old)
             new.hardlink_to(old)
         except FileExistsError:
             return  # blobs never change

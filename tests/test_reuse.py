@@ -1,6 +1,8 @@
 """The same work is not done twice: which files count as the same, and what becomes of the earlier result."""
 
+import os
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,20 @@ def test_a_late_worker_leaves_nothing_behind(queue: QueueManager) -> None:
     queue.cancel_job(late, force=True)
     assert queue.complete_many([(lease, earlier)]) == [lease]
     assert stored(queue.storage) == before
+
+
+def test_the_sweep_leaves_a_result_that_is_just_being_taken(queue: QueueManager) -> None:
+    first = submit(queue)
+    work_or_take(queue, *claim(queue))
+    old = queue.storage.root / str(queue.result(first, 0).output_key)  # type: ignore[attr-defined]
+    os.utime(old, (1_000_000, 1_000_000))
+    submit(queue)
+    (lease,) = claim(queue)
+    earlier = queue.earlier_result(lease)
+    assert earlier is not None
+    queue.sweep_orphans(timedelta(hours=24))
+    queue.complete(lease, earlier)
+    assert queue.storage.get(earlier.output_key) == CUTOUT
 
 
 def test_the_search_walks_its_index(queue: QueueManager) -> None:

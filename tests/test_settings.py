@@ -155,8 +155,13 @@ def test_a_picture_gets_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) 
     assert Settings().threads_per_picture == 1
     assert Settings(max_concurrent=1).threads_per_picture == cores()
     assert Settings(max_concurrent=256).threads_per_picture == max(1, cores() // 256)
-    monkeypatch.setenv("QUEUE_MAX_CONCURRENT", "auto")
+    monkeypatch.setenv("QUEUE_MAX_CONCURRENT", " Auto")
     assert Settings().max_concurrent == cores()
+
+
+def test_a_machine_with_very_many_cores_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("settings.cores", lambda: 384)
+    assert Settings().max_concurrent == Settings.model_validate({"max_concurrent": "auto"}).max_concurrent == 256
 
 
 def test_megapixels_are_millions_of_pixels() -> None:

@@ -168,7 +168,8 @@ class ProblemView(BaseModel):
     rejected: list[RejectedView] | None = None
 
 
-OUR_KEYS = FileResultView.model_fields.keys() - {"url"}
+# Of what every version since the first has written.
+OUR_KEYS = {name for name, field in FileResultView.model_fields.items() if field.is_required()} - {"url"}
 
 
 def result_views(job: Job) -> list[FileResultView] | None:

@@ -207,6 +207,37 @@ def test_work_waits_while_others_leave_too_little_memory(
         tight.close()
 
 
+def test_whoever_waits_for_memory_is_served_in_turn_or_stopped(
+    storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    tight = pool_of(storage, memory_bytes=child_bytes(weights, 2))
+    order: list[str] = []
+
+    def run(name: str) -> None:
+        try:
+            child = tight._take(name, MODEL, weights)
+        except ChildDied:
+            order.append(f"{name} stopped")
+        else:
+            order.append(name)
+            tight._put_back(name, child)
+
+    try:
+        held = tight._take("holder", MODEL, weights)
+        with ThreadPoolExecutor(3) as threads:
+            for place, name in enumerate(("first", "second", "third"), 1):
+                threads.submit(run, name)
+                while len(tight._line) < place:
+                    time.sleep(0.01)
+            tight.kill("second")
+            while order != ["second stopped"]:
+                time.sleep(0.01)
+            tight._put_back("holder", held)
+        assert order == ["second stopped", "first", "third"]
+    finally:
+        tight.close()
+
+
 def test_a_picture_alone_has_every_core(pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]) -> None:
     files = [
         storage.get(pool.run("a", MODEL, weights, task(storage), 60, alone=alone).output_key) for alone in (True, False)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from database.tables import jobs
 from job import JobStatus
@@ -72,6 +72,16 @@ def test_the_phase_tells_what_a_job_waits_for(site: Site, clock: Clock) -> None:
     for lease in leases:
         finish(site.queue, lease)
     assert phase(job_id) == (None, None)
+
+
+def test_results_that_versions_before_wrote_are_shown(site: Site) -> None:
+    job_id = job_in(site.queue, JobStatus.COMPLETED)
+    (entry,) = site.queue.job(job_id).results or ()
+    before_reuse = {name: value for name, value in entry.items() if name != "cached"}
+    with site.queue.database.write() as connection:
+        connection.execute(update(jobs).values(results=json.dumps([before_reuse])))
+    (told,) = job(site, job_id)["results"] or []
+    assert (told["cached"], told["url"]) == (False, f"/queue/job/{job_id}/result/0")
 
 
 def test_a_job_of_the_earlier_service_is_shown(site: Site) -> None:
