@@ -39,6 +39,7 @@ class FileResult(TypedDict):
     model: str
     seconds: float | None
     error: str | None
+    cached: bool
 
 
 class JobShape(TypedDict):
