@@ -22,6 +22,7 @@ ServiceError
 ├── PictureError                 permanent trouble with one picture; its `code` is stable
 ├── ModelLoadFailed              the model's files are here, and cannot be loaded
 ├── ProcessingError              transient trouble while working on one picture
+│   ├── NoChild
 │   ├── ChildDied
 │   └── FileTimeout
 ├── WeightsError
@@ -174,6 +175,12 @@ class PictureError(ServiceError):
 
 class ProcessingError(ServiceError):
     code = "processing_failed"
+
+
+class NoChild(ProcessingError):
+    """The system makes no process; no picture is to blame."""
+
+    code = "no_child"
 
 
 class ChildDied(ProcessingError):

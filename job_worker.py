@@ -14,6 +14,7 @@ from errors import (
     DatabaseError,
     LeaseLost,
     ModelLoadFailed,
+    NoChild,
     PictureError,
     ProcessingError,
     ServiceError,
@@ -43,7 +44,7 @@ T = TypeVar("T")
 
 RESTART_SECONDS = 1.0
 # How long nothing is claimed after there was no room for a result: the next one would find none either.
-FULL_DISK_SECONDS = 5.0
+REST_SECONDS = 5.0
 # Extra threads beside one for each file: claim, heartbeat, sweep, downloads.
 SPARE_THREADS = 8
 
@@ -69,7 +70,7 @@ class JobWorker:
         self._slots = asyncio.Semaphore(self.max_concurrent)
         # Some files more than there are slots are claimed, so that no slot waits for the database.
         self._ahead = max(1, self.max_concurrent // 4)
-        self._no_room_until = 0.0
+        self._rest_until = 0.0
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._active: dict[asyncio.Task[None], Lease] = {}
@@ -177,7 +178,7 @@ class JobWorker:
         while not self._stopping.is_set():
             leases: list[Lease] = []
             free = self.max_concurrent + self._ahead - len(self._active) - len(self._direct.running)
-            if free >= self._ahead and time.monotonic() >= self._no_room_until:
+            if free >= self._ahead and time.monotonic() >= self._rest_until:
                 try:
                     leases = await self._thread(
                         self._queue.claim, self._report.worker_id, free, frozenset(self._downloads.running())
@@ -270,9 +271,9 @@ class JobWorker:
             raise
         except (PictureError, WeightsError, ModelLoadFailed) as error:
             await self._outcomes.fail(lease, error, begin)
-        except StorageFull:
-            logger.warning("%s: no room for its result, given back", named(lease))
-            self._no_room_until = time.monotonic() + FULL_DISK_SECONDS
+        except (StorageFull, NoChild) as error:
+            logger.warning("%s: given back: %s", named(lease), error)
+            self._rest_until = time.monotonic() + REST_SECONDS
             await self._outcomes.give_back(lease)
         except (ProcessingError, StorageError) as error:
             await self._outcomes.retry_or_fail(lease, error, begin)

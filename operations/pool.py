@@ -11,7 +11,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from errors import ChildDied, FileTimeout, PictureError, StorageError
+from errors import ChildDied, FileTimeout, NoChild, PictureError, StorageError
 from job import Outcome
 from operations import child
 from operations.child import ChildSetup, Task
@@ -42,6 +42,11 @@ def child_bytes(weights: tuple[Path, ...], sessions: int) -> int:
     """Memory of a process with a model loaded so many times."""
     factor = WEIGHTS_FACTOR + MORE_THREADS_FACTOR * (sessions - 1)
     return BASE_BYTES + factor * sum(path.stat().st_size for path in weights)
+
+
+def no_child(model: str, error: OSError) -> NoChild:
+    # One reason is that somebody emptied the folder for temporary files, where the fork server has its socket.
+    return NoChild(f"No process can be made for model {model} ({error.strerror}). A restart of the service may help.")
 
 
 class DiedIdle(Exception):
@@ -92,6 +97,8 @@ class Child:
             future = self._executor.submit(function, *args, **kwargs)
         except (BrokenExecutor, OSError, EOFError) as error:
             self.kill()
+            if isinstance(error, OSError) and not self.loaded:
+                raise no_child(self.setup.model, error) from error
             raise DiedIdle from error
         try:
             return future.result(timeout_seconds)
@@ -163,12 +170,15 @@ class ChildPool:
         self._closed = False
 
     def warm(self, model: str, weights: tuple[Path, ...]) -> None:
-        """Have a child with this model ready. Raises ModelLoadFailed and ChildDied."""
+        """Have a child with this model ready. Raises ModelLoadFailed, NoChild and ChildDied."""
         lease = f"warm-up of {model}"
         self._put_back(lease, self._take(lease, model, weights))
 
     def warm_another(self, model: str, weights: tuple[Path, ...]) -> None:
-        """One idle child more, if slots and a share of the memory allow it. Raises ModelLoadFailed and ChildDied."""
+        """One idle child more, if slots and a share of the memory allow it.
+
+        Raises ModelLoadFailed, NoChild and ChildDied.
+        """
         lease = f"another warm-up of {model}"
         with self._room:
             children = [*self._idle, *self._busy.values()]
@@ -292,7 +302,7 @@ class ChildPool:
         try:
             return Child(self._context, setup)
         except OSError as error:
-            raise ChildDied(f"No child process can be made for model {model}: {error.strerror}.") from error
+            raise no_child(model, error) from error
 
     def _load(self, lease: str, child: Child, evicted: list[Child]) -> Child:
         model = child.setup.model

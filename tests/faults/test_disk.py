@@ -121,7 +121,7 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_no_accepted_file(tmp_path: P
         job_id, child = in_the_middle(service, PICTURES * 2)
         disk.fill()
         os.kill(child, signal.SIGCONT)
-        wait_for_log(service, "(astronaut.jpg): no room for its result, given back")
+        wait_for_log(service, "(astronaut.jpg): given back: The disk of the service is full.")
         wait_for_log(service, "(astronaut.jpg): writing down its outcome has trouble and is tried again: The disk of")
         for _ in range(20):
             assert problem_of_submit(service)[:2] == (507, "storage_full")

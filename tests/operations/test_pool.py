@@ -268,6 +268,44 @@ def test_only_the_first_child_of_a_model_is_loaded_for_two_numbers_of_threads(
         pool.close()
 
 
+EMPTIED = """
+import shutil, sys
+from multiprocessing import process
+from pathlib import Path
+from errors import NoChild
+from operations.pool import ChildPool, Plan
+from storage.local import LocalStorage
+if __name__ == "__main__":
+    pool = ChildPool(LocalStorage(Path(".")), Plan(1, 1), 2**40, 9, 60, 1_000_000, 2)
+    weights = (Path(sys.argv[1]),)
+    pool.warm("u2netp", weights)
+    shutil.rmtree(process.current_process()._config["tempdir"])
+    try:
+        pool.warm_another("u2netp", weights)
+    except NoChild as error:
+        print(error.detail)
+    finally:
+        pool.close()
+"""
+
+
+def test_a_system_that_makes_no_process_is_told(weights: tuple[Path, ...], tmp_path: Path) -> None:
+    """As when somebody emptied the folder for temporary files under a running service."""
+    script = tmp_path / "emptied.py"
+    script.write_text(EMPTIED)
+    done = subprocess.run(
+        [sys.executable, str(script), str(weights[0])],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    expected = "No process can be made for model u2netp (No such file or directory). A restart of the service may help."
+    assert done.stdout.strip() == expected
+
+
 def test_damaged_weights_are_told_and_not_waited_for(pool: ChildPool, tmp_path: Path) -> None:
     broken = tmp_path / "u2netp.onnx"
     broken.write_bytes(b"not a model")
