@@ -262,7 +262,7 @@ def audit(data_dir: Path, load: Load, pictures: Sequence[Photo], figures: Figure
 def report(figures: Figures) -> None:
     print(
         f"{figures.kills} kills in {figures.seconds:.0f} s; "
-        f"no process lived {figures.slowest_follow_seconds:.2f} s longer than its service"
+        f"the last process ended at most {figures.slowest_follow_seconds:.2f} s after its service"
     )
     print(
         f"{figures.completed} files completed; submits that had no answer and were repeated {figures.sent_again}, "

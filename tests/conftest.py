@@ -1,5 +1,6 @@
 """What most tests stand on: a database of its own for each test, a folder for bytes, a queue over both."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from database.migrate import upgrade
 from queue_manager import QueueManager
 from storage.local import LocalStorage
 from tests.queues import LIMITS, Clock
+
+
+def pytest_sessionstart() -> None:
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and with them the programs under test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
