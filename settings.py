@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     file_timeout_seconds: float = Field(60.0, gt=0, description="Time for one picture, once its model is loaded.")
     model_load_timeout_seconds: float = Field(300.0, gt=0, description="Time for a child process to load a model.")
     model_memory_bytes: int = Field(
-        0, ge=0, description="Memory for processes with models; beyond it idle ones end and work waits. 0: half of ours."
+        0, ge=0, description="Memory for child processes; beyond it idle ones end and work waits. 0: half of ours."
     )
     child_max_files: int = Field(200, ge=1, description="Pictures after which a child process is replaced.")
     max_attempts: int = Field(3, ge=1, description="Tries of one picture when the trouble may pass.")
