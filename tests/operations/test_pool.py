@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -156,6 +156,13 @@ def test_a_running_file_can_be_stopped_from_outside(
     assert wait_until_dead([idle.pid], 5) == []
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def pool_of(storage: LocalStorage, memory_bytes: int) -> ChildPool:
     return ChildPool(
         storage,
@@ -197,8 +204,7 @@ def test_work_waits_while_others_leave_too_little_memory(
             runs = [
                 threads.submit(tight.run, name, MODEL, weights, task(storage, name), 60) for name in ("first", "second")
             ]
-            while not caplog.records:
-                time.sleep(0.01)
+            wait_until(lambda: bool(caplog.records))
             os.kill(child.pid, signal.SIGCONT)
             assert all(run.result().output_bytes > 0 for run in runs)
         assert "fewer pictures at once with model u2netp" in caplog.text
@@ -227,11 +233,9 @@ def test_whoever_waits_for_memory_is_served_in_turn_or_stopped(
         with ThreadPoolExecutor(3) as threads:
             for place, name in enumerate(("first", "second", "third"), 1):
                 threads.submit(run, name)
-                while len(tight._line) < place:
-                    time.sleep(0.01)
+                wait_until(lambda place=place: len(tight._line) == place)  # type: ignore[misc]
             tight.kill("second")
-            while order != ["second stopped"]:
-                time.sleep(0.01)
+            wait_until(lambda: order == ["second stopped"])
             tight._put_back("holder", held)
         assert order == ["second stopped", "first", "third"]
     finally:
