@@ -16,7 +16,7 @@ from errors import ChildDied, FileTimeout, ModelLoadFailed, PictureError
 from models import catalog
 from models.weights import open_store
 from operations.child import ChildSetup, Task, warm
-from operations.pool import Child, ChildPool, Plan, child_bytes, fork_server
+from operations.pool import WARM_SHARE, Child, ChildPool, Plan, child_bytes, fork_server
 from storage.local import LocalStorage
 from tests.service import ROOT, SAMPLES, alive, wait_until_dead
 
@@ -308,6 +308,22 @@ def test_a_system_that_makes_no_process_is_told(weights: tuple[Path, ...], tmp_p
     )
     expected = "No process can be made for model u2netp (No such file or directory). A restart of the service may help."
     assert done.stdout.strip() == expected
+
+
+def test_more_children_are_warm_as_long_as_slots_and_memory_allow(
+    storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    for memory_bytes, expected in ((2**40, [1, 2, 2]), (WARM_SHARE * child_bytes(weights, 2), [1, 1, 1])):
+        pool = pool_of(storage, memory_bytes)
+        try:
+            pool.warm(MODEL, weights)
+            idle = []
+            for _ in range(3):
+                idle.append(len(pool._idle))
+                pool.warm_another(MODEL, weights)
+            assert idle == expected
+        finally:
+            pool.close()
 
 
 def test_damaged_weights_are_told_and_not_waited_for(pool: ChildPool, tmp_path: Path) -> None:
