@@ -130,9 +130,7 @@ class Outcomes:
         trouble = Trouble(logger, f"{of_what}: writing down its outcome")
         while True:
             try:
-                answer = await asyncio.get_running_loop().run_in_executor(
-                    self._threads, lambda: report(*args, **kwargs)
-                )
+                told = await asyncio.get_running_loop().run_in_executor(self._threads, lambda: report(*args, **kwargs))
             except DatabaseError as error:
                 if self._ending:
                     raise
@@ -140,4 +138,4 @@ class Outcomes:
                 await asyncio.sleep(self._pause_seconds)
             else:
                 trouble.over()
-                return answer
+                return told

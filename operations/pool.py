@@ -158,8 +158,7 @@ class ChildPool:
         self._max_pixels = max_pixels
         self._max_idle = max_idle
         self._context = fork_server()
-        self._lock = threading.Lock()
-        self._room = threading.Condition(self._lock)
+        self._room = threading.Condition()
         # Oldest use first.
         self._idle: list[Child] = []
         self._busy: dict[str, Child] = {}
@@ -243,7 +242,7 @@ class ChildPool:
 
     def warm_models(self) -> list[str]:
         """Models that an idle or busy child has loaded."""
-        with self._lock:
+        with self._room:
             return sorted({child.setup.model for child in [*self._idle, *self._busy.values()] if child.loaded})
 
     def _take(self, lease: str, model: str, weights: tuple[Path, ...]) -> Child:

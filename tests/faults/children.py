@@ -45,6 +45,16 @@ def hold(service: Service, files: int) -> list[int]:
     return children_of(service)
 
 
+def in_the_middle(service: Service, pictures: Sequence[tuple[str, bytes]]) -> tuple[str, int]:
+    """A job one of whose pictures is in hand, and the service's only child, which has it and stands still."""
+    service.wait_until("/ready")
+    (child,) = children_of(service)
+    os.kill(child, signal.SIGSTOP)
+    job_id = service.submit(pictures)
+    service.wait_for_active(1)
+    return job_id, child
+
+
 def results_of(view: Mapping[str, object]) -> list[dict[str, object]]:
     """One entry for every file of an ended job."""
     results = view["results"]

@@ -14,7 +14,8 @@ from pathlib import Path
 import requests
 
 from database.engine import BUSY_TIMEOUT_SECONDS
-from tests.service import PATIENCE_SECONDS, POLL_SECONDS, SAMPLES, Service, children_of, running
+from tests.faults.children import in_the_middle
+from tests.service import POLL_SECONDS, SAMPLES, Service, running
 
 PICTURES = [(path.name, path.read_bytes()) for path in SAMPLES]
 HOLD = """
@@ -43,16 +44,6 @@ def held_by_another(service: Service, statement: str) -> Iterator[None]:
             holder.stdin.close()
 
 
-def in_the_middle(service: Service) -> tuple[str, int]:
-    """A job one of whose pictures is in hand, and the child that has it, standing still."""
-    service.wait_until("/ready")
-    (child,) = children_of(service)
-    os.kill(child, signal.SIGSTOP)
-    job_id = service.submit(PICTURES)
-    service.wait_for_active(1)
-    return job_id, child
-
-
 def submit(service: Service) -> requests.Response:
     return requests.post(
         f"{service.url}/queue/submit", params={"model": "u2netp"}, files=[("images", PICTURES[0])], timeout=120
@@ -61,13 +52,6 @@ def submit(service: Service) -> requests.Response:
 
 def health(service: Service) -> int:
     return requests.get(f"{service.url}/health", timeout=5).status_code
-
-
-def wait_for_log(service: Service, words: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while words not in service.log:
-        assert time.monotonic() < deadline, f"never said {words!r}:\n{service.log}"
-        time.sleep(POLL_SECONDS)
 
 
 def check_finished(service: Service, job_id: str) -> None:
@@ -87,7 +71,7 @@ def check_log(service: Service) -> None:
 
 def test_a_lock_of_ten_seconds_is_waited_for(tmp_path: Path) -> None:
     with running(tmp_path, max_concurrent="1") as service, ThreadPoolExecutor(8) as threads:
-        job_id, child = in_the_middle(service)
+        job_id, child = in_the_middle(service, PICTURES)
         with held_by_another(service, "BEGIN IMMEDIATE"):
             until = time.monotonic() + 10
             os.kill(child, signal.SIGCONT)
@@ -108,12 +92,12 @@ def test_a_lock_of_ten_seconds_is_waited_for(tmp_path: Path) -> None:
 
 def test_a_lock_that_lasts_longer_refuses_submits_and_loses_nothing(tmp_path: Path) -> None:
     with running(tmp_path, max_concurrent="1") as service, ThreadPoolExecutor(8) as threads:
-        job_id, child = in_the_middle(service)
+        job_id, child = in_the_middle(service, PICTURES)
         with held_by_another(service, "BEGIN EXCLUSIVE"):
             os.kill(child, signal.SIGCONT)
             waiting = [threads.submit(submit, service) for _ in range(3)]
             # The outcome of the picture that was done meanwhile is kept until it can be written.
-            wait_for_log(service, f"({PICTURES[0][0]}): writing down its outcome has trouble and is tried again")
+            service.wait_for_log(f"({PICTURES[0][0]}): writing down its outcome has trouble and is tried again")
             while not all(future.done() for future in waiting):
                 assert health(service) == 200
                 time.sleep(POLL_SECONDS)
@@ -132,14 +116,14 @@ def test_a_lock_that_lasts_longer_refuses_submits_and_loses_nothing(tmp_path: Pa
 def test_a_database_that_cannot_be_written_is_told_and_passes(tmp_path: Path) -> None:
     """The kernel refuses every write of the service beyond a place that its files have reached."""
     with running(tmp_path, max_concurrent="1", log_level="WARNING") as service:
-        job_id, child = in_the_middle(service)
+        job_id, child = in_the_middle(service, PICTURES)
         while (tmp_path / "queue.db-wal").stat().st_size < 2 * LARGEST_FILE_BYTES:
             requests.post(f"{service.url}/queue/pause", timeout=10).raise_for_status()
             requests.post(f"{service.url}/queue/resume", timeout=10).raise_for_status()
         limits = resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, limits[1]))
         os.kill(child, signal.SIGCONT)
-        wait_for_log(service, f"({PICTURES[0][0]}): writing down its outcome has trouble and is tried again")
+        service.wait_for_log(f"({PICTURES[0][0]}): writing down its outcome has trouble and is tried again")
         answer = requests.get(f"{service.url}/ready", timeout=10)
         assert (answer.status_code, answer.json()["reason"]) == (503, "The database cannot be written to.")
         for picture in PICTURES:  # one that is small enough fails at its rows, the others at their bytes

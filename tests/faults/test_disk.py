@@ -6,15 +6,15 @@ The disk is a tmpfs of a few MiB under the data directory.
 import os
 import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
 from storage.local import PART_SUFFIX
-from tests.service import PATIENCE_SECONDS, POLL_SECONDS, SAMPLES, Service, children_of, running
+from tests.faults.children import in_the_middle
+from tests.service import SAMPLES, Service, running
 from tests.small_disk import SmallDisk, small_disk
 
 MIB = 2**20
@@ -44,29 +44,12 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
         yield made
 
 
-def in_the_middle(service: Service, pictures: Sequence[tuple[str, bytes]]) -> tuple[str, int]:
-    """A job one of whose pictures is in hand, and the child that has it, standing still."""
-    service.wait_until("/ready")
-    (child,) = children_of(service)
-    os.kill(child, signal.SIGSTOP)
-    job_id = service.submit(pictures)
-    service.wait_for_active(1)
-    return job_id, child
-
-
 def problem_of_submit(service: Service) -> tuple[int, str, str]:
     """Status, code and sentence of a submit that is refused."""
     answer = requests.post(f"{service.url}/queue/submit", files=[("images", PICTURES[0])], timeout=30)
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     assert int(answer.headers["Retry-After"]) > 0
     return answer.status_code, answer.json()["code"], answer.json()["detail"]
-
-
-def wait_for_log(service: Service, words: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while words not in service.log:
-        assert time.monotonic() < deadline, f"never said {words!r}:\n{service.log}"
-        time.sleep(POLL_SECONDS)
 
 
 def reason_not_ready(service: Service) -> str:
@@ -102,7 +85,7 @@ def test_within_the_reserve_submits_are_refused_and_the_worker_pauses(tmp_path: 
         job_id, child = in_the_middle(service, PICTURES)
         disk.fill(leave_bytes=RESERVE)
         os.kill(child, signal.SIGCONT)
-        wait_for_log(service, "claiming files has trouble and is tried again: The disk is nearly full")
+        service.wait_for_log("claiming files has trouble and is tried again: The disk is nearly full")
         status, code, detail = problem_of_submit(service)
         assert (status, code) == (507, "storage_full")
         assert detail == "The disk of the service is nearly full. Nothing of this request was kept."
@@ -121,8 +104,8 @@ def test_a_disk_that_is_full_to_the_last_byte_loses_no_accepted_file(tmp_path: P
         job_id, child = in_the_middle(service, PICTURES * 2)
         disk.fill()
         os.kill(child, signal.SIGCONT)
-        wait_for_log(service, "(astronaut.jpg): given back: The disk of the service is full.")
-        wait_for_log(service, "(astronaut.jpg): writing down its outcome has trouble and is tried again: The disk of")
+        service.wait_for_log("(astronaut.jpg): given back: The disk of the service is full.")
+        service.wait_for_log("(astronaut.jpg): writing down its outcome has trouble and is tried again: The disk of")
         for _ in range(20):
             assert problem_of_submit(service)[:2] == (507, "storage_full")
         assert reason_not_ready(service) in ("The disk is nearly full.", "The database cannot be written to.")
@@ -185,7 +168,7 @@ def test_storage_that_becomes_read_only_stops_the_worker_and_says_so(tmp_path: P
         disk.run("mount", "--bind", data, data)
         disk.run("mount", "-o", "remount,bind,ro", data)
         os.kill(child, signal.SIGCONT)
-        wait_for_log(service, "claiming files has trouble and is tried again: Storage is read-only")
+        service.wait_for_log("claiming files has trouble and is tried again: Storage is read-only")
         for _ in range(20):
             assert problem_of_submit(service)[:2] == (503, "storage_error")
         assert reason_not_ready(service) == "The storage cannot be written to."
