@@ -336,14 +336,12 @@ class QueueManager:
 
     def complete_many(self, finished: Sequence[tuple[Lease, Outcome]]) -> list[Lease]:
         """The same in one transaction for results that are flushed already; returns the leases that were lost."""
-        late = self._files.complete_many(self.clock(), [(*lease.key, outcome) for lease, outcome in finished])
-        lost = []
+        lost = self._files.complete_many(self.clock(), [(*lease.key, outcome) for lease, outcome in finished])
         for lease, outcome in finished:
             # This very attempt may have published them before.
-            if lease.file.id in late and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
+            if lease.file.id in lost and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
                 retention.delete_bytes(self.storage, outcome.output_key)
-                lost.append(lease)
-        return lost
+        return [lease for lease, _ in finished if lease.file.id in lost]
 
     def fail(self, lease: Lease, code: str, message: str, seconds: float | None = None) -> None:
         """End a file without a result. Raises LeaseLost."""
