@@ -20,7 +20,7 @@ import requests
 from app import open_queue
 from queue_manager import QueueManager
 from settings import Settings
-from tests.faults.children import hold, in_hand, results_of, signal_all
+from tests.faults.children import freeze, hold, in_hand, results_of, signal_all
 from tests.queues import CUTOUT, finish, stored
 from tests.service import POLL_SECONDS, SAMPLES, Service, running
 
@@ -44,7 +44,7 @@ def outlive(service: Service, lease_seconds: float) -> Figures:
         job_id = service.submit([PICTURE])
         children = hold(service, 1)
         begin = time.monotonic()
-        service.process.send_signal(signal.SIGSTOP)
+        freeze(service)
         signal_all(children, signal.SIGCONT)
         (late,) = wait_for_results(queue, job_id)
         publish_instead(service, queue)

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tests.service import PATIENCE_SECONDS, POLL_SECONDS, Service, children_of
 
@@ -29,6 +30,39 @@ def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def freeze(service: Service) -> None:
+    """Stop the service (SIGSTOP) at a moment without a write transaction: inside one it would keep all others out."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        assert time.monotonic() < deadline, "the service is always inside a write transaction"
+        service.process.send_signal(signal.SIGSTOP)
+        while not all_threads_stopped(service.process.pid):
+            time.sleep(POLL_SECONDS)
+        if is_writable(service):
+            return
+        service.process.send_signal(signal.SIGCONT)
+        time.sleep(POLL_SECONDS)
+
+
+def all_threads_stopped(pid: int) -> bool:
+    """A thread that is writing to the disk stops only after that (proc(5): T means stopped)."""
+    states = [stat.read_text().rpartition(") ")[2][0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
+
+
+def is_writable(service: Service) -> bool:
+    database = service.data_dir / "queue.db"
+    with contextlib.closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        connection.execute("ROLLBACK")
+        return True
 
 
 def hold(service: Service, files: int) -> list[int]:

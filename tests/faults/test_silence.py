@@ -8,7 +8,7 @@ from pathlib import Path
 from app import open_queue
 from bench.frozen_service import PICTURE, outlive, publish_instead, published
 from settings import Settings
-from tests.faults.children import hold, in_hand, results_of, rows, signal_all
+from tests.faults.children import freeze, hold, in_hand, results_of, rows, signal_all
 from tests.faults.short_lease_app import LEASE_SECONDS
 from tests.queues import CUTOUT
 from tests.service import POLL_SECONDS, running, wait_until_dead
@@ -33,7 +33,7 @@ def test_a_child_whose_file_was_lost_meanwhile_is_stopped_and_the_log_says_so(tm
         service.wait_until("/ready")
         job_id = service.submit([PICTURE])
         children = hold(service, 1)
-        service.process.send_signal(signal.SIGSTOP)
+        freeze(service)
         other = open_queue(Settings(data_dir=tmp_path).model_copy(update={"lease_seconds": LEASE_SECONDS}))
         publish_instead(service, other)
         other.database.close()
@@ -51,7 +51,7 @@ def test_a_service_that_stands_still_for_ten_seconds_keeps_its_files(tmp_path: P
         job_id = service.submit([PICTURE])
         children = hold(service, 1)
         held = in_hand(service)
-        service.process.send_signal(signal.SIGSTOP)
+        freeze(service)
         other = open_queue(Settings(data_dir=tmp_path, lease_seconds=30))
         wakes = time.monotonic() + 10
         while time.monotonic() < wakes:
