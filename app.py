@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -62,6 +63,13 @@ async def warn_when_open(settings: Settings, worker: JobWorker) -> None:
         logger.warning("anybody who reaches this machine may use the service: set QUEUE_API_TOKEN to lock it")
 
 
+def spare_the_collector() -> None:
+    """What is loaded by now stays: with every core busy, looking through it for garbage took up to 100 ms."""
+    if gc.get_freeze_count() == 0:
+        gc.collect()
+        gc.freeze()
+
+
 def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -74,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.queue = queue
         app.state.worker = worker
         await worker.start()
+        spare_the_collector()
         say_goodbye_first(app, settings.pre_stop_seconds)
         warning = asyncio.create_task(warn_when_open(settings, worker))
         try:

@@ -176,24 +176,32 @@ class JobWorker:
     async def _claim_until_stopped(self) -> None:
         trouble = Trouble(logger, "claiming files")
         while not self._stopping.is_set():
-            leases: list[Lease] = []
+            claimed: list[tuple[Lease, Outcome | None]] = []
             free = self.max_concurrent + self._ahead - len(self._active) - len(self._direct.running)
             if free >= self._ahead and time.monotonic() >= self._rest_until:
                 try:
-                    leases = await self._thread(
-                        self._queue.claim, self._report.worker_id, free, frozenset(self._downloads.running())
-                    )
-                    self._queue_is_empty = len(leases) < free
+                    claimed = await self._thread(self._claim, free)
+                    self._queue_is_empty = len(claimed) < free
                     trouble.over()
                 except ServiceError as error:
                     trouble.note(error)
-            for lease in leases:
-                task = asyncio.create_task(self._work(lease))
+            for lease, earlier in claimed:
+                task = asyncio.create_task(self._work(lease, earlier))
                 self._active[task] = lease
                 self._waiting.add(lease.name)
                 task.add_done_callback(self._finished)
-            if not leases:
+            if not claimed:
                 await self._pause(self._settings.poll_seconds)
+
+    def _claim(self, limit: int) -> list[tuple[Lease, Outcome | None]]:
+        """Files to work on, each with an earlier result of the same work if there is one; in one of our threads.
+
+        Each change of thread takes as long as a look into the database, so all that comes before the work is done here.
+        """
+        leases = self._queue.claim(self._report.worker_id, limit, frozenset(self._downloads.running()))
+        for lease in leases:
+            self._queue.storage.read_ahead(lease.file.input_key)
+        return [(lease, self._queue.earlier_result(lease)) for lease in leases]
 
     def _is_idle(self) -> bool:
         return not self._active and not self._direct.running
@@ -246,20 +254,19 @@ class JobWorker:
 
     # --- one file -------------------------------------------------------------------------------------------
 
-    async def _work(self, lease: Lease) -> None:
+    async def _work(self, lease: Lease, earlier: Outcome | None) -> None:
         """From claim to outcome. Each outcome is guarded by the lease."""
         try:
-            await self._attempt(lease)
+            await self._attempt(lease, earlier)
         except LeaseLost:  # frozen for too long, cancelled meanwhile, or given back while stopping
             logger.warning("%s: the lease is lost, its result is dropped", named(lease))
         except DatabaseError as error:  # the service stops, so that nobody can wait until it is over
             logger.error("%s: its outcome is lost, the next worker does it again: %s", named(lease), error)
 
-    async def _attempt(self, lease: Lease) -> None:
+    async def _attempt(self, lease: Lease, outcome: Outcome | None) -> None:
         """Raises LeaseLost and DatabaseError."""
         begin = time.monotonic()
         try:
-            outcome = await self._thread(self._queue.earlier_result, lease)
             if outcome is None:
                 async with self._slot(lease):
                     begin = time.monotonic()
@@ -283,8 +290,6 @@ class JobWorker:
 
     @contextlib.asynccontextmanager
     async def _slot(self, lease: Lease) -> AsyncIterator[None]:
-        if self._slots.locked():
-            await self._thread(self._queue.storage.read_ahead, lease.file.input_key)
         await self._slots.acquire()
         self._waiting.discard(lease.name)
         try:
@@ -294,16 +299,22 @@ class JobWorker:
 
     async def _process(self, lease: Lease) -> Outcome | None:
         """The finished file, or None when it had to be given back because its model is being downloaded."""
+        alone = self._queue_is_empty and len(self._active) == 1 and not self._direct.running
+        outcome = await self._thread(self._run, lease, alone)
+        if outcome is None:
+            await self._outcomes.give_back(lease)
+        return outcome
+
+    def _run(self, lease: Lease, alone: bool) -> Outcome | None:
+        """The work itself, in one of our threads; None while its model is being downloaded."""
         file = lease.file
         model = catalog.find(file.model)
-        weights = await self._thread(self._downloads.locate, model)
+        weights = self._downloads.locate(model)
         if weights is None:
-            await self._outcomes.give_back(lease)
             return None
-        alone = self._queue_is_empty and len(self._active) == 1 and not self._direct.running
         task = Task(file.operation, file.params, file.input_key, lease.output_key)
         seconds = self._settings.file_timeout_seconds
-        return await self._thread(self._pool.run, lease.name, model.name, weights, task, seconds, alone)
+        return self._pool.run(lease.name, model.name, weights, task, seconds, alone)
 
     async def process_image_bytes(self, data: bytes, model: str = catalog.DEFAULT_MODEL) -> bytes:
         """One picture, in and out as bytes, through the same children and slots, without a job.

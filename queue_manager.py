@@ -305,8 +305,9 @@ class QueueManager:
     def claim(self, worker_id: str, limit: int, excluded_models: Iterable[str] = ()) -> list[Lease]:
         """Take files in queue order; nothing while the queue is paused. Raises StorageFull: no room for results."""
         now, excluded = self.clock(), frozenset(excluded_models)
-        if self.is_paused() or not self._files.any_available(now, excluded):
-            return []
+        with self.database.read():
+            if self.is_paused() or not self._files.any_available(now, excluded):
+                return []
         if self.disk_is_low():
             raise StorageFull("The disk is nearly full: nothing is begun until there is room for results.")
         token = uuid.uuid4().hex

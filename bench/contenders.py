@@ -40,7 +40,7 @@ CORES = os.cpu_count() or 1
 # As many as a user needs to keep a server busy that works on one photo a core.
 CLIENTS = max(2, CORES)
 # Seldom, because each look costs the service a little; when a job ended it says itself.
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 1.0
 STOP_SECONDS = 40.0
 SERVER_REQUIREMENTS = PROJECT / "bench" / "rembg_server.txt"
 SERVER_ENVIRONMENT = PROJECT / ".bench" / "rembg_server"

@@ -115,7 +115,11 @@ def copied(made: Sample, job_id: str, created_at: datetime) -> tuple[Row, list[R
         }
         return {**row, **times, **keys}
 
-    return changed(made.job) | {"id": job_id}, [changed(file) | {"job_id": job_id} for file in made.files]
+    # All pictures are different: none is answered with the result of another.
+    return changed(made.job) | {"id": job_id}, [
+        changed(file) | {"job_id": job_id, "reuse_key": uuid.uuid5(uuid.UUID(job_id), str(position)).hex}
+        for position, file in enumerate(made.files)
+    ]
 
 
 def moved(moment: str, later: timedelta) -> str:

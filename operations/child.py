@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -57,7 +58,7 @@ class Task:
 
 
 class Loaded:
-    """The child's one model. A process pool's initializer can hand over nothing but module state."""
+    """The child's one model. What it is called for comes by name, and finds it here."""
 
     setup: ChildSetup
     # By their number of threads.
@@ -67,8 +68,21 @@ class Loaded:
     room_bytes: int = 0
 
 
+def serve(setup: ChildSetup, lifeline: Connection, calls: Connection) -> None:
+    """The life of a child: load the model, then do what it is called for, one call after the other."""
+    start(setup, lifeline)
+    while True:
+        calls.send(result_or_error(*calls.recv()))
+
+
+def result_or_error(function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]) -> object:
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - raised by who called
+        return error
+
+
 def start(setup: ChildSetup, lifeline: Connection) -> None:
-    """First thing in a new child."""
     end_with(lifeline)
     os.nice(NICENESS)
     with contextlib.suppress(OSError):  # not Linux, or forbidden in this container
@@ -86,7 +100,7 @@ def start(setup: ChildSetup, lifeline: Connection) -> None:
     try:
         Loaded.sessions = {threads: load(model, setup.weights, threads) for threads in setup.threads}
         limit_memory(working_bytes(model, setup.max_pixels))
-    except Exception as error:  # noqa: BLE001 - handed to who calls `warm`: raising here would only break the pool
+    except Exception as error:  # noqa: BLE001 - handed to who calls `warm`: raising here would only end the process
         Loaded.error = error
 
 
@@ -164,7 +178,9 @@ def work(task: Task) -> Outcome:
         if isinstance(error, ServiceError):
             raise
         # Unpickling an error imports the module of its class, and the service must load no native library.
-        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        unforeseen = RuntimeError(f"{type(error).__name__}: {error}")
+        unforeseen.add_note(traceback.format_exc())
+        raise unforeseen from error
 
 
 def _work(task: Task) -> Outcome:

@@ -1,26 +1,17 @@
 """The child processes that work on pictures: a crash, a hang or a memory blow-up costs one attempt of one file."""
 
 import logging
-import multiprocessing
 import threading
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
-from errors import ChildDied, FileTimeout, NoChild, PictureError, StorageError
+from errors import ChildDied, PictureError, StorageError
 from job import Outcome
-from operations import child
 from operations.child import ChildSetup, Task
+from operations.child_handle import Child, DiedIdle, fork_server
 from storage.base import Storage
 
 logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # Measured with 12 megapixels: 560 MB with u2netp (5 MB of weights), 920 to 1,010 MB with u2net (176 MB), and 280 MB
 # more when that is loaded for a second number of threads.
@@ -31,98 +22,10 @@ MORE_THREADS_FACTOR = 2
 WARM_SHARE = 4
 
 
-def fork_server() -> ForkServerContext:
-    """Children are forked from a small server that has imported the heavy libraries and nothing of the service."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["operations.preload"])
-    return context
-
-
 def child_bytes(weights: tuple[Path, ...], sessions: int) -> int:
     """Memory of a process with a model loaded so many times."""
     factor = WEIGHTS_FACTOR + MORE_THREADS_FACTOR * (sessions - 1)
     return BASE_BYTES + factor * sum(path.stat().st_size for path in weights)
-
-
-def no_child(model: str, error: OSError) -> NoChild:
-    # One reason is that somebody emptied the folder for temporary files, where the fork server has its socket.
-    return NoChild(f"No process can be made for model {model} ({error.strerror}). A restart of the service may help.")
-
-
-class DiedIdle(Exception):
-    """The process was dead before it was given anything, so no file is to blame."""
-
-
-class Child:
-    """One process with one model loaded. One caller at a time."""
-
-    def __init__(self, context: ForkServerContext, setup: ChildSetup) -> None:
-        self.setup = setup
-        self.files_done = 0
-        self.bytes = child_bytes(setup.weights, len(setup.threads))
-        # The child ends when `_lifeline` closes: by us, or by the kernel when this process dies.
-        receiver, self._lifeline = context.Pipe(duplex=False)
-        self._receiver = receiver
-        self._closing = threading.Lock()
-        self._executor = ProcessPoolExecutor(1, context, child.start, (setup, receiver))
-        self.pid: int | None = None
-
-    def load(self, timeout_seconds: float) -> None:
-        """Wait until the model is loaded. Raises ModelLoadFailed, and ChildDied when another try may do better."""
-        model = self.setup.model
-        try:
-            self.pid = self._call(child.warm, timeout_seconds)
-        except FileTimeout as error:
-            raise ChildDied(f"Model {model} was not loaded within {timeout_seconds:g} seconds.") from error
-        except (ChildDied, DiedIdle) as error:
-            raise ChildDied(f"The process that loads model {model} died.") from error
-        # Now that the child has its own copy.
-        self._receiver.close()
-
-    @property
-    def loaded(self) -> bool:
-        return self.pid is not None
-
-    @property
-    def usable(self) -> bool:
-        return not self._lifeline.closed
-
-    def run(self, task: Task, timeout_seconds: float) -> Outcome:
-        """Raises FileTimeout, ChildDied, DiedIdle, and what the operation raises."""
-        self.files_done += 1
-        return self._call(child.work, timeout_seconds, task)
-
-    def _call(self, function: Callable[P, T], timeout_seconds: float, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            future = self._executor.submit(function, *args, **kwargs)
-        except (BrokenExecutor, OSError, EOFError) as error:
-            self.kill()
-            if isinstance(error, OSError) and not self.loaded:
-                raise no_child(self.setup.model, error) from error
-            raise DiedIdle from error
-        try:
-            return future.result(timeout_seconds)
-        except FutureTimeout:
-            self.kill()
-            raise FileTimeout(
-                f"The picture took longer than the {timeout_seconds:g} seconds that one may take."
-            ) from None
-        except (BrokenExecutor, CancelledError) as error:
-            self.kill()
-            message = "The process that worked on the picture died (a crash, or out of memory)."
-            raise ChildDied(message, self.pid) from error
-
-    def kill(self) -> None:
-        """End the process at once, whatever it does. Safe to call twice and from any thread.
-
-        Its executor notices and ends by itself: whoever waits for a result gets ChildDied.
-        """
-        with self._closing:  # closing a descriptor twice could hit somebody else's
-            self._lifeline.close()
-
-    def wait(self) -> None:
-        """After `kill`: until the process is gone and what it shared with us is cleaned up."""
-        self._executor.shutdown(wait=True)
 
 
 @dataclass(frozen=True)
@@ -298,10 +201,7 @@ class ChildPool:
         if self._plan.wide != self._plan.narrow and not alike and roomy:
             threads = (self._plan.narrow, self._plan.wide)
         setup = ChildSetup(model, weights, threads, self._storage, self._max_pixels)
-        try:
-            return Child(self._context, setup)
-        except OSError as error:
-            raise no_child(model, error) from error
+        return Child(self._context, setup, child_bytes(weights, len(threads)))
 
     def _load(self, lease: str, child: Child, evicted: list[Child]) -> Child:
         model = child.setup.model

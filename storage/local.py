@@ -37,8 +37,12 @@ def flush(path: Path) -> None:
 
 def flush_all(paths: Sequence[Path]) -> None:
     """At once, so that a journalling file system writes its journal once: measured 2.3 ms on ext4 instead of 11.7."""
-    with ThreadPoolExecutor(len(paths)) as threads:
-        list(threads.map(flush, paths))
+    first, *others = paths
+    with ThreadPoolExecutor(len(others)) as threads:
+        flushed = [threads.submit(flush, path) for path in others]
+        flush(first)
+    for future in flushed:
+        future.result()
 
 
 class LocalBlobWriter:
@@ -105,10 +109,10 @@ class LocalStorage:
     root: Path
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        # By its words: asking the disk for the true path takes a look at every folder on the way.
+        if key.startswith("/") or ".." in key.split("/"):
             raise StorageError(f"The key {key!r} points outside the storage.")
-        return path
+        return self.root / key
 
     def create(self, key: str) -> LocalBlobWriter:
         return LocalBlobWriter(key, self._path(key))

@@ -16,7 +16,8 @@ from errors import ChildDied, FileTimeout, ModelLoadFailed, PictureError
 from models import catalog
 from models.weights import open_store
 from operations.child import ChildSetup, Task, warm
-from operations.pool import WARM_SHARE, Child, ChildPool, Plan, child_bytes, fork_server
+from operations.child_handle import Child, fork_server
+from operations.pool import WARM_SHARE, ChildPool, Plan, child_bytes
 from storage.local import LocalStorage
 from tests.service import ROOT, SAMPLES, alive, wait_until_dead
 
@@ -54,7 +55,7 @@ def pool(storage: LocalStorage) -> Iterator[ChildPool]:
 
 @pytest.fixture
 def child(storage: LocalStorage, weights: tuple[Path, ...]) -> Iterator[Child]:
-    made = Child(fork_server(), ChildSetup(MODEL, weights, (1,), storage, MAX_PX))
+    made = Child(fork_server(), ChildSetup(MODEL, weights, (1,), storage, MAX_PX), 2**30)
     made.load(60)
     yield made
     made.kill()
@@ -110,20 +111,20 @@ def test_a_file_that_takes_too_long_is_stopped(
 
 def test_a_crash_in_native_code_costs_that_call_only(child: Child) -> None:
     with pytest.raises(ChildDied):
-        child._call(eval, 30, CRASH)
+        child.call(eval, 30, CRASH)
     assert not child.usable
 
 
 def test_a_child_that_eats_memory_is_stopped_by_its_limit(child: Child) -> None:
     with pytest.raises(MemoryError):
-        child._call(eval, 30, "len(bytes(64 * 2**30))")
-    assert child._call(warm, 5) == child.pid  # and lives on
+        child.call(eval, 30, "len(bytes(64 * 2**30))")
+    assert child.call(warm, 5) == child.pid  # and lives on
 
 
 def test_a_child_that_holds_the_interpreter_lock_is_stopped(child: Child) -> None:
     assert child.pid is not None
     with pytest.raises(FileTimeout):
-        child._call(eval, 1, HOLD_THE_LOCK)
+        child.call(eval, 1, HOLD_THE_LOCK)
     assert wait_until_dead([child.pid], 5) == []
 
 
@@ -134,11 +135,7 @@ def test_a_child_that_died_while_idle_is_nobodys_fault(
     (idle,) = pool._idle
     assert idle.pid is not None
     os.kill(idle.pid, signal.SIGKILL)
-    assert wait_until_dead([idle.pid], 5) == []
-    # The executor hears of the death in a thread of its own.
-    deadline = time.monotonic() + 5
-    while not idle._executor._broken and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert idle._calls.poll(5)  # all its threads are gone
     assert pool.run("lease", MODEL, weights, task(storage), 60).output_bytes > 0
 
 
@@ -248,7 +245,7 @@ def test_a_picture_alone_has_every_core(pool: ChildPool, storage: LocalStorage, 
     ]
     (child,) = pool._idle
     assert child.setup.threads == (1, 2)
-    told = child._call(
+    told = child.call(
         eval,
         5,
         "{n: s._backend.inner_session.get_session_options().intra_op_num_threads for n, s in "
@@ -339,16 +336,16 @@ from pathlib import Path
 from models import catalog
 from models.weights import open_store
 from operations.child import ChildSetup
-from operations.pool import Child, fork_server
+from operations.child_handle import Child, fork_server
 from storage.local import LocalStorage
 if __name__ == "__main__":
     paths = open_store(os.environ).locate(catalog.find("u2netp"))
     setup = ChildSetup("u2netp", paths, (1,), LocalStorage(Path(".")), 1_000_000)
-    children = [Child(fork_server(), setup) for _ in range(2)]
+    children = [Child(fork_server(), setup, 2**30) for _ in range(2)]
     for child in children:
         child.load(60)
     for child, code in zip(children, sys.argv[1:]):
-        child._executor.submit(eval, code)
+        threading.Thread(target=child.call, args=(eval, 600, code), daemon=True).start()
     print(*(child.pid for child in children), flush=True)
     threading.Event().wait()
 """
@@ -374,5 +371,5 @@ def test_children_die_with_their_owner_even_when_they_hang(tmp_path: Path) -> No
 
 
 def test_warm_tells_the_process(child: Child) -> None:
-    assert child._call(warm, 5) == child.pid
+    assert child.call(warm, 5) == child.pid
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == 10
