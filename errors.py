@@ -7,6 +7,7 @@ ServiceError
 │   ├── RequestTooLarge
 │   ├── MalformedUpload
 │   ├── InvalidFiles             carries one RejectedFile for every bad file
+│   ├── InvalidAttachment        a file that belongs to the whole job, such as a background picture
 │   ├── KeyReused                an idempotency key came with another payload than before
 │   ├── UnknownModel
 │   └── ModelNotUsable           known, but not on this service (remote, or a custom file is missing)
@@ -103,6 +104,10 @@ class InvalidFiles(InvalidRequest):
 
     def members(self) -> dict[str, object]:
         return {"rejected": [file.as_dict() for file in self.rejected]}
+
+
+class InvalidAttachment(InvalidRequest):
+    code = "invalid_attachment"
 
 
 class KeyReused(InvalidRequest):

@@ -110,6 +110,7 @@ class QueueManager:
                 metadata or {},
                 priority,
                 files,
+                [file.input_key for file in submission.attachments.values()],
                 self.limits.max_pending_files,
                 None if key is None else replace(key, fingerprint=fingerprint),
             )

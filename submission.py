@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import PictureError, RejectedFile, RequestTooLarge, StorageError, StorageFull, TooManyFiles
+from errors import (
+    InvalidAttachment,
+    PictureError,
+    RejectedFile,
+    RequestTooLarge,
+    StorageError,
+    StorageFull,
+    TooManyFiles,
+)
 from image_header import inspect
 from job import Job, NewFile
 from storage.base import BlobWriter, Storage
@@ -72,12 +80,16 @@ class Upload:
             image_format = self._check()
         except PictureError as error:
             self._writer.discard()
-            self._submission.rejected.append(RejectedFile(self._index, self._filename, error.code, error.detail))
+            self._reject(error)
             return
         self._writer.commit()
-        self._submission.accepted.append(
-            NewFile(self._filename, self._writer.key, self._bytes, self._digest.hexdigest(), image_format)
-        )
+        self._accept(NewFile(self._filename, self._writer.key, self._bytes, self._digest.hexdigest(), image_format))
+
+    def _reject(self, error: PictureError) -> None:
+        self._submission.rejected.append(RejectedFile(self._index, self._filename, error.code, error.detail))
+
+    def _accept(self, file: NewFile) -> None:
+        self._submission.accepted.append(file)
 
     def _check(self) -> str:
         limits = self._submission.limits
@@ -88,6 +100,16 @@ class Upload:
             raise PictureError("empty_file", "The file is empty.")
         with self._writer.reader() as stream:
             return inspect(stream, limits.max_pixels).format
+
+
+class AttachmentUpload(Upload):
+    """A picture that belongs to the whole job; without it nothing can be done, so it is never left out."""
+
+    def _reject(self, error: PictureError) -> None:
+        raise InvalidAttachment(f"{self._filename}: {error.detail}") from error
+
+    def _accept(self, file: NewFile) -> None:
+        self._submission.attachments[self._filename] = file
 
 
 @dataclass(frozen=True)
@@ -109,21 +131,36 @@ class Submission:
         self.limits = limits
         self.accepted: list[NewFile] = []
         self.rejected: list[RejectedFile] = []
+        # By the names under which the operation knows them.
+        self.attachments: dict[str, NewFile] = {}
         self._storage = storage
         self._writers: list[BlobWriter] = []
+        self._files = 0
+        self._attached: set[str] = set()
         self._bytes = 0
         self._disk_checked_at = 0
 
     def add(self, raw_filename: str) -> Upload:
         """Begin the next file. Raises TooManyFiles."""
-        index = len(self._writers)
+        index = self._files
         if index >= self.limits.max_files_per_job:
             raise TooManyFiles(
                 f"One job takes at most {self.limits.max_files_per_job} files. Please split them into several jobs."
             )
-        writer = self._storage.create(f"uploads/{self.job_id}/{index}")
+        self._files += 1
+        return Upload(self, self._create(str(index)), index, clean_filename(raw_filename, index))
+
+    def attach(self, name: str) -> Upload:
+        """Begin a picture that belongs to the whole job. Its upload raises InvalidAttachment."""
+        if name in self._attached:
+            raise InvalidAttachment(f"{name} came more than once.")
+        self._attached.add(name)
+        return AttachmentUpload(self, self._create(name), 0, name)
+
+    def _create(self, name: str) -> BlobWriter:
+        writer = self._storage.create(f"uploads/{self.job_id}/{name}")
         self._writers.append(writer)
-        return Upload(self, writer, index, clean_filename(raw_filename, index))
+        return writer
 
     def take(self, files: Iterable[Path | str | tuple[str, bytes]]) -> None:
         """Take files that are on this machine, by path or as (name, bytes)."""

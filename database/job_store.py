@@ -48,6 +48,7 @@ class JobStore:
         metadata: Mapping[str, object],
         priority: Priority,
         new_files: Sequence[NewFile],
+        attachments: Sequence[str],
         max_pending_files: int,
         reservation: Reservation | None,
     ) -> tuple[Job, int]:
@@ -76,6 +77,7 @@ class JobStore:
                     "metadata": json.dumps(metadata),
                     "operation": operation,
                     "priority": priority.rank,
+                    "attachments": json.dumps(attachments) if attachments else None,
                 },
             )
             connection.execute(
@@ -279,6 +281,7 @@ class JobStore:
                     select(files.c.input_key, files.c.output_key, files.c.status).where(files.c.job_id.in_(old))
                 )
             )
+            attached = attached_keys(connection, old)
             connection.execute(delete(files).where(files.c.job_id.in_(old)))
             connection.execute(delete(jobs).where(jobs.c.id.in_(old)))
             connection.execute(insert(expired_jobs), [{"id": job_id, "expired_at": timestamp(now)} for job_id in old])
@@ -288,7 +291,7 @@ class JobStore:
             ]:
                 moved[name] = moved.get(name, 0) - 1
             counting.move(connection, moved)
-        return len(old), [key for row in found for key in row[:2] if key]
+        return len(old), [*(key for row in found for key in row[:2] if key), *attached]
 
     def forget_expired(self, before: datetime, limit: int) -> int:
         """Delete the notes on jobs that expired before a moment."""
@@ -302,7 +305,15 @@ class JobStore:
             rows = connection.execute(
                 select(files.c.input_key, files.c.output_key).where(files.c.job_id.in_(sorted(job_ids)))
             )
-            return {key for row in rows for key in row if key}
+            return {key for row in rows for key in row if key} | set(attached_keys(connection, job_ids))
+
+
+def attached_keys(connection: Connection, job_ids: Collection[str]) -> list[str]:
+    """Blobs that belong to all files of these jobs."""
+    rows = connection.execute(
+        select(jobs.c.attachments).where(jobs.c.id.in_(sorted(job_ids)), jobs.c.attachments.is_not(None))
+    )
+    return [key for listed in rows.scalars() for key in json.loads(listed or "[]")]
 
 
 def old_jobs(ended_before: datetime) -> Select[str]:

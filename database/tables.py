@@ -43,6 +43,8 @@ jobs = Table(
     # Since when retention counts: the end of the job, or its adoption from the earlier service.
     Column("kept_since", Text),
     Column("priority", Integer, nullable=False, server_default="0"),
+    # JSON: the keys of blobs that belong to all files of the job.
+    Column("attachments", Text),
     Index("ix_jobs_created", "created_at", "id"),
     Index("ix_jobs_status_created", "status", "created_at", "id"),
     Index("ix_jobs_kept", "kept_since"),

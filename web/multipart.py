@@ -1,7 +1,7 @@
 """Multipart straight from the socket into storage, never a whole file in memory and no temporary folder."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
@@ -11,15 +11,27 @@ from starlette.requests import ClientDisconnect, Request
 
 from errors import MalformedUpload, RequestTooLarge, ServiceError
 from submission import Submission, Upload
+from web.parameters import ATTACHMENTS
 
-FILES_FIELD = "images"
 # Large enough that a hop into a thread costs nothing beside the write itself.
 WRITE_BYTES = 512 * 1024
 MAX_FIELD_BYTES = 64 * 1024
-MAX_FIELDS = 20
+MAX_FIELDS = 100
 KEEP_ALIVE_SECONDS = 15.0
 # Boundaries and part headers beside the files themselves.
 OVERHEAD_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class FileFields:
+    """Which parts of a form are files: pictures to work on, and what belongs to all of them, by our own names."""
+
+    pictures: tuple[str, ...]
+    attachments: Mapping[str, str]
+
+
+# The one that is shown in examples comes first.
+QUEUE_FIELDS = FileFields(("images",), {name: name for name in ATTACHMENTS})
 
 
 @dataclass
@@ -28,14 +40,15 @@ class Part:
 
     headers: dict[str, str] = field(default_factory=dict)
     name: str = ""
-    filename: str | None = None
+    is_file: bool = False
 
 
 class Receiver:
     """Turns the parser's callbacks into calls that may block, to be made in a thread."""
 
-    def __init__(self, submission: Submission, boundary: bytes) -> None:
+    def __init__(self, submission: Submission, boundary: bytes, file_fields: FileFields) -> None:
         self.fields: dict[str, str] = {}
+        self._file_fields = file_fields
         self._submission = submission
         self._calls: list[Callable[[], None]] = []
         self._part = Part()
@@ -88,13 +101,18 @@ class Receiver:
         _, options = parse_options_header(self._part.headers.get("content-disposition"))
         self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
         filename = options.get(b"filename")
-        if self._part.name == FILES_FIELD:
+        if self._part.name in self._file_fields.pictures:
             name = decoded_filename(filename or b"")
-            self._calls.append(lambda: self._begin_file(name))
+            self._part.is_file = True
+            self._calls.append(lambda: self._begin(self._submission.add(name)))
+        elif filename is not None and (attachment := self._file_fields.attachments.get(self._part.name)):
+            self._part.is_file = True
+            self._calls.append(lambda: self._begin(self._submission.attach(attachment)))
         elif filename is not None:
+            known = [*self._file_fields.pictures, *self._file_fields.attachments]
             raise MalformedUpload(
-                f"A file came in the field {self._part.name!r}. Files belong in the field {FILES_FIELD!r}, "
-                "which may be repeated."
+                f"A file came in the field {self._part.name!r}. Pictures belong in the field {known[0]!r}; "
+                f"fields for files are {', '.join(known)}."
             )
         else:
             self._fields_seen += 1
@@ -102,16 +120,16 @@ class Receiver:
                 raise MalformedUpload(f"More than {MAX_FIELDS} form fields came beside the files.")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._part.name != FILES_FIELD:
+        if not self._part.is_file:
             self._field_bytes += end - start
             if self._field_bytes > MAX_FIELD_BYTES:
                 raise RequestTooLarge(f"The form fields beside the files are larger than {MAX_FIELD_BYTES} bytes.")
         self._data += data[start:end]
-        if self._part.name == FILES_FIELD and len(self._data) >= WRITE_BYTES:
+        if self._part.is_file and len(self._data) >= WRITE_BYTES:
             self._write_later()
 
     def _on_part_end(self) -> None:
-        if self._part.name == FILES_FIELD:
+        if self._part.is_file:
             self._write_later()
             self._calls.append(self._end_file)
         else:
@@ -126,8 +144,8 @@ class Receiver:
         if data:
             self._calls.append(lambda: self._write(data))
 
-    def _begin_file(self, filename: str) -> None:
-        self._upload = self._submission.add(filename)
+    def _begin(self, upload: Upload) -> None:
+        self._upload = upload
 
     def _write(self, data: bytes) -> None:
         if self._upload is not None:
@@ -155,18 +173,20 @@ def unreadable(error: FormParserError) -> MalformedUpload:
     return MalformedUpload(f"The multipart body cannot be read: {str(error).rstrip('.')}.")
 
 
-async def receive(request: Request, submission: Submission, keep_alive: Callable[[], None]) -> dict[str, str]:
+async def receive(
+    request: Request, submission: Submission, keep_alive: Callable[[], None], file_fields: FileFields = QUEUE_FIELDS
+) -> dict[str, str]:
     """Read the whole body into the submission; return the form fields beside the files.
 
     `keep_alive` is called in a thread every KEEP_ALIVE_SECONDS.
 
-    Raises MalformedUpload, RequestTooLarge and TooManyFiles.
+    Raises MalformedUpload, RequestTooLarge, TooManyFiles and InvalidAttachment.
     """
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data" or not options.get(b"boundary"):
         raise MalformedUpload(
-            f"Send the pictures as multipart/form-data in the field {FILES_FIELD!r}, for example with "
-            f"curl -F {FILES_FIELD}=@photo.jpg."
+            f"Send the pictures as multipart/form-data in the field {file_fields.pictures[0]!r}, for example with "
+            f"curl -F {file_fields.pictures[0]}=@photo.jpg."
         )
     limit = submission.limits.max_request_bytes + OVERHEAD_BYTES
     length = request.headers.get("content-length", "")
@@ -175,7 +195,7 @@ async def receive(request: Request, submission: Submission, keep_alive: Callable
     received = 0
     refusal: ServiceError | None = None
     try:
-        receiver = Receiver(submission, options[b"boundary"])
+        receiver = Receiver(submission, options[b"boundary"], file_fields)
         renewed_at = time.monotonic()
         async for chunk in request.stream():
             received += len(chunk)

@@ -1,21 +1,18 @@
 """Submit: from a multipart body to a queued job."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from database.key_store import KnownKey, Reservation
-from errors import InvalidRequest, ServiceError
-from job import Priority
-from models import catalog
+from errors import ServiceError
 from models.weights import WeightStore
-from operations.base import Compression
 from queue_manager import QueueManager
 from submission import Queued, Submission
 from web import multipart, schemas
 from web.dependencies import NO_ROOM, PROBLEM, Queue, ServiceSettings, Weights
+from web.parameters import Parameters, documented, parameters_of
 
 UPLOAD = {
     "requestBody": {
@@ -24,13 +21,18 @@ UPLOAD = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": [multipart.FILES_FIELD],
+                    "required": ["images"],
                     "properties": {
-                        multipart.FILES_FIELD: {
+                        "images": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
                             "description": "One or more pictures: JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC or AVIF.",
-                        }
+                        },
+                        "background_image": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A picture that goes behind all subjects, scaled to cover each result.",
+                        },
                     },
                 }
             }
@@ -40,49 +42,13 @@ UPLOAD = {
 router = APIRouter(prefix="/queue", tags=["queue"], responses=PROBLEM)
 
 
-class Parameters(BaseModel):
-    """What a submit says beside its files, in the query or as form fields; a field counts more."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str | None = None
-    on_invalid: Literal["reject", "skip"] = "reject"
-    priority: Priority = Priority.NORMAL
-    png_compression: Compression = "fast"
-    cache: Literal["on", "off"] = "on"
-
-
-def parameters_of(query: dict[str, Any], fields: dict[str, Any]) -> Parameters:
-    """Raises InvalidRequest, which names what is wrong or unknown."""
-    try:
-        return Parameters.model_validate({**query, **fields})
-    except ValidationError as error:
-        unknown = sorted(str(fault["loc"][0]) for fault in error.errors() if fault["type"] == "extra_forbidden")
-        if unknown:
-            known = ", ".join(Parameters.model_fields)
-            raise InvalidRequest(f"Unknown parameter: {', '.join(unknown)}. Known are {known}.") from error
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-        raise InvalidRequest(f"The request is not valid: {faults}.") from error
-
-
-@router.post("/submit", status_code=202, responses=NO_ROOM, openapi_extra=UPLOAD)
+@router.post("/submit", status_code=202, responses=NO_ROOM, openapi_extra=UPLOAD | {"parameters": documented()})
 async def submit(
     request: Request,
     response: Response,
     queue: Queue,
     settings: ServiceSettings,
     weights: Weights,
-    model: Annotated[str | None, Query(description="A name from /models; the default model when left out.")] = None,
-    on_invalid: Annotated[
-        Literal["reject", "skip"], Query(description="reject: one bad file refuses all. skip: take the good ones.")
-    ] = "reject",
-    priority: Annotated[Priority, Query(description="High before normal before low.")] = Priority.NORMAL,
-    png_compression: Annotated[
-        Compression, Query(description="fast; balanced: a few per cent smaller; small: about 10 %, and takes seconds.")
-    ] = "fast",
-    cache: Annotated[
-        Literal["on", "off"], Query(description="on: a kept result of the same picture and parameters is taken again.")
-    ] = "on",
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -109,6 +75,8 @@ async def submit(
 async def receive_and_queue(
     request: Request, queue: QueueManager, default_model: str, weights: WeightStore, key: Reservation | KnownKey | None
 ) -> Queued:
+    # Before the pictures: nobody should upload them for nothing.
+    parameters_of(request.query_params, {}, default_model)
     length = request.headers.get("content-length", "")
     expected_bytes = int(length) if length.isdecimal() else 0
     submission = await run_in_threadpool(queue.begin_submission, expected_bytes, isinstance(key, KnownKey))
@@ -119,11 +87,13 @@ async def receive_and_queue(
                 queue.keys.renew(key)
 
         fields = await multipart.receive(request, submission, keep_alive)
-        parameters = parameters_of(dict(request.query_params), fields)
+        attachments = {name: file.input_sha256 for name, file in submission.attachments.items()}
+        # A form field counts more.
+        parameters = parameters_of({**request.query_params, **fields}, attachments, default_model)
     except BaseException:  # a cancelled request must not leave bytes behind
         await run_in_threadpool(submission.discard)
         raise
-    return await run_in_threadpool(enqueue, queue, weights, submission, parameters, default_model, key)
+    return await run_in_threadpool(enqueue, queue, weights, submission, parameters, key)
 
 
 def enqueue(
@@ -131,22 +101,20 @@ def enqueue(
     weights: WeightStore,
     submission: Submission,
     parameters: Parameters,
-    default_model: str,
     key: Reservation | KnownKey | None,
 ) -> Queued:
     try:
-        model = catalog.find(parameters.model or default_model)
-        weights.check_usable(model)
+        weights.check_usable(parameters.model)
     except ServiceError:
         submission.discard()
         raise
     return queue.submit(
         submission,
-        model=model.name,
-        params={"model": model.name, "png_compression": parameters.png_compression},
-        priority=parameters.priority,
-        skip_invalid=parameters.on_invalid == "skip",
-        cache=parameters.cache == "on",
+        model=parameters.model.name,
+        params=parameters.operation,
+        priority=parameters.options.priority,
+        skip_invalid=parameters.options.on_invalid == "skip",
+        cache=parameters.options.cache == "on",
         key=key,
     )
 

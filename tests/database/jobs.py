@@ -21,7 +21,9 @@ def add_job(store: JobStore, count: int = 1, model: str = "u2netp", now: datetim
     """A pending job; nothing of it is in any storage."""
     job_id = str(uuid.uuid4())
     files = [NewFile(f"{n}.png", f"uploads/{job_id}/{n}", 100, "cd" * 32, "png") for n in range(count)]
-    store.insert(now, job_id, "remove_background", model, {"model": model}, {}, Priority.NORMAL, files, 1_000_000, None)
+    store.insert(
+        now, job_id, "remove_background", model, {"model": model}, {}, Priority.NORMAL, files, [], 1_000_000, None
+    )
     return job_id
 
 

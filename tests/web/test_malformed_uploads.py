@@ -52,7 +52,7 @@ def test_a_broken_body_is_refused(site: Site, body: bytes) -> None:
 def test_a_flood_of_empty_fields_is_refused(site: Site) -> None:
     flood = b"".join(field(b"field%d" % number, b"") for number in range(1000))
     told = problem(upload(site, flood + image() + END), 400, "malformed_upload")
-    assert "More than 20 form fields" in told["detail"]
+    assert "More than 100 form fields" in told["detail"]
     assert_nothing_is_stored(site)
 
 
