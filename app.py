@@ -29,13 +29,19 @@ from queue_manager import QueueManager
 from settings import Settings
 from storage.local import LocalStorage
 from submission import Limits
-from web import health_routes, problems, queue_routes, submit_routes
+from web import health_routes, problems, queue_routes, rembg_routes, remove_routes, removebg_routes, submit_routes
 from web.access import TokenGate
 from web.exposure import listens_beyond_loopback
 from web.head import HeadAsGet
+from web.removebg_errors import RemoveBgErrors
+from web.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
+EXPOSED = (
+    *("Location", "ETag", "Retry-After", "Content-Disposition", "Idempotent-Replayed", "Preference-Applied"),
+    *("X-Job-Id", "X-Width", "X-Height", "X-Type", "X-Credits-Charged"),
+)
 DESCRIPTION = """Cuts pictures out of their backgrounds: submit, poll, download.
 Errors are `application/problem+json` with a sentence in `detail` and a stable `code`."""
 
@@ -80,10 +86,11 @@ def create_app(settings: Settings) -> FastAPI:
         drain = 0.0 if "--reload" in sys.argv else settings.drain_seconds
         worker = init_worker(queue, settings=settings.model_copy(update={"drain_seconds": drain}))
         app.state.queue = queue
+        app.state.waiting = Waiting(queue)
         app.state.worker = worker
         await worker.start()
         spare_the_collector()
-        say_goodbye_first(app, settings.pre_stop_seconds)
+        say_goodbye_first(app, settings.pre_stop_seconds, app.state.waiting.end_soon)
         warning = asyncio.create_task(warn_when_open(settings, worker))
         try:
             yield
@@ -99,10 +106,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.weights = open_store(os.environ)
     problems.register(app)
     app.include_router(submit_routes.router)
+    app.include_router(remove_routes.router)
+    app.include_router(rembg_routes.router)
+    app.include_router(removebg_routes.router)
     app.include_router(queue_routes.router)
     app.include_router(health_routes.router)
     if settings.api_token is not None:
         app.add_middleware(TokenGate, token=settings.api_token.get_secret_value())
+    app.add_middleware(RemoveBgErrors)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RefusalInOneLine)
     app.add_middleware(
@@ -110,7 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
         allow_origins=list(settings.cors_origins),
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["Location", "ETag", "Retry-After", "Content-Disposition", "Idempotent-Replayed"],
+        expose_headers=EXPOSED,
     )
     return app
 

@@ -8,6 +8,7 @@ ServiceError
 │   ├── MalformedUpload
 │   ├── InvalidFiles             carries one RejectedFile for every bad file
 │   ├── InvalidAttachment        a file that belongs to the whole job, such as a background picture
+│   ├── SeveralBackgrounds       one can stand behind a subject
 │   ├── KeyReused                an idempotency key came with another payload than before
 │   ├── UnknownModel
 │   └── ModelNotUsable           known, but not on this service (remote, or a custom file is missing)
@@ -21,10 +22,13 @@ ServiceError
 ├── IllegalTransition            a job's state does not allow this
 ├── LeaseLost                    somebody else owns the file now
 ├── PictureError                 permanent trouble with one picture; its `code` is stable
+├── NotInTime                    a picture that somebody waits for is not finished yet
+├── FailedPicture                somebody waits for a picture that has failed; `code` is that of its result
 ├── ModelLoadFailed              the model's files are here, and cannot be loaded
 ├── ProcessingError              transient trouble while working on one picture
 │   ├── NoChild
 │   ├── ChildDied
+│   ├── HostDied                 the whole service, again and again
 │   └── FileTimeout
 ├── WeightsError
 │   ├── WeightsUnavailable       no source could deliver them
@@ -61,7 +65,16 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
+    """`parameter` names the first that is wrong or unknown, where one is."""
+
     code = "invalid_request"
+
+    def __init__(self, detail: str, parameter: str | None = None) -> None:
+        self.parameter = parameter
+        super().__init__(detail)
+
+    def members(self) -> dict[str, object]:
+        return {} if self.parameter is None else {"parameter": self.parameter}
 
 
 class NoFiles(InvalidRequest):
@@ -108,6 +121,10 @@ class InvalidFiles(InvalidRequest):
 
 class InvalidAttachment(InvalidRequest):
     code = "invalid_attachment"
+
+
+class SeveralBackgrounds(InvalidRequest):
+    code = "several_backgrounds"
 
 
 class KeyReused(InvalidRequest):
@@ -178,6 +195,23 @@ class PictureError(ServiceError):
         return type(self), (self.code, str(self))
 
 
+class NotInTime(ServiceError):
+    code = "not_in_time"
+    retry_after = 5.0
+
+
+class FailedPicture(ServiceError):
+    """What became of the one picture of a job, told to whoever waits for it: code and sentence of its result."""
+
+    def __init__(self, code: str, reason: str, job_id: str) -> None:
+        self.code = code
+        self.job_id = job_id
+        super().__init__(reason)
+
+    def members(self) -> dict[str, object]:
+        return {"job_id": self.job_id}
+
+
 class ProcessingError(ServiceError):
     code = "processing_failed"
 
@@ -200,6 +234,10 @@ class ChildDied(ProcessingError):
     @property
     def detail(self) -> str:
         return self._detail
+
+
+class HostDied(ProcessingError):
+    code = "host_died"
 
 
 class FileTimeout(ProcessingError):

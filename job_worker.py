@@ -101,7 +101,7 @@ class JobWorker:
     async def start(self) -> None:
         """Begin to work, or to wait until this machine's worker dies."""
         self._loop = asyncio.get_running_loop()
-        self._queue.on_submit(self._wake_from_thread)
+        self._queue.on_submit.add(self._wake_from_thread)
         self._machine_lock.try_to_take()
         self._main = asyncio.create_task(self._live(), name="job-worker")
 

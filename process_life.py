@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -42,15 +43,27 @@ def have_temporary_folder(fallback: Path) -> None:
         tempfile.tempdir = str(fallback)
 
 
-def say_goodbye_first(app: FastAPI, seconds: float) -> None:
-    """On SIGTERM, show /ready false for so long before the web server hears of it and refuses connections."""
+def say_goodbye_first(app: FastAPI, seconds: float, goodbye: Callable[[], None]) -> None:
+    """On SIGTERM, show /ready false for so long before the web server hears of it and refuses connections.
+
+    `goodbye` is called in the event loop when it does hear of it, or of Ctrl-C: it waits for every open answer then.
+    """
     loop = asyncio.get_running_loop()
-    of_the_server = signal.getsignal(signal.SIGTERM)
-    if seconds == 0 or not callable(of_the_server):
-        return
+    of_the_server = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def begin_to_stop(number: int, frame: FrameType | None) -> None:
-        app.state.stopping = True
-        loop.call_soon_threadsafe(loop.call_later, seconds, of_the_server, number, frame)
+        if number == signal.SIGTERM and seconds > 0:
+            app.state.stopping = True
+            loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
+        else:
+            stop(number, frame)
 
-    signal.signal(signal.SIGTERM, begin_to_stop)
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(goodbye)
+        handler = of_the_server[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number, handler in of_the_server.items():
+        if callable(handler):
+            signal.signal(number, begin_to_stop)

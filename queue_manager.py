@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +29,7 @@ from errors import (
 )
 from idempotency import IdempotencyKeys
 from job import Job, JobFile, JobStatus, Lease, NewFile, Outcome, Priority, WorkerState, utc_now
+from listeners import Listeners
 from models import catalog
 from reuse import earlier_result, with_reuse_keys
 from storage.base import Storage
@@ -61,7 +62,9 @@ class QueueManager:
         self._keys = KeyStore(database)
         self.keys = IdempotencyKeys(self._keys, self._jobs, clock)
         self._workers = WorkerStore(database)
-        self._listeners: list[Callable[[], None]] = []
+        # Of what this process does: something can be claimed; files of the jobs with these ids have ended.
+        self.on_submit: Listeners[[]] = Listeners()
+        self.on_end: Listeners[[Collection[str]]] = Listeners()
 
     # --- submit ---------------------------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ class QueueManager:
             if submission.rejected and not (skip_invalid and submission.accepted):
                 raise InvalidFiles(submission.rejected)
             if not submission.accepted:
-                raise NoFiles("No picture came with the request. Send at least one file in the field 'images'.")
+                raise NoFiles("There is no picture: give at least one file.")
             fingerprint = submission.fingerprint({"operation": operation, "priority": priority, **params})
             if isinstance(key, KnownKey):
                 return self._replay(submission, key, fingerprint)
@@ -118,7 +121,7 @@ class QueueManager:
             submission.discard()
             raise
         logger.info("job %s queued: files %d, model %s", submission.job_id, len(submission.accepted), model)
-        self._tell_listeners()
+        self.on_submit.tell()
         return Queued(job, ahead + 1, seconds_for(ahead + 1, workers), submission.rejected, replayed=False)
 
     def _replay(self, submission: Submission, key: KnownKey, fingerprint: str) -> Queued:
@@ -156,14 +159,6 @@ class QueueManager:
             submission, model=model_name, metadata=metadata, priority=priority, skip_invalid=skip_invalid
         ).job.id
 
-    def on_submit(self, listener: Callable[[], None]) -> None:
-        """Call `listener`, from any thread, whenever this process has queued something."""
-        self._listeners.append(listener)
-
-    def _tell_listeners(self) -> None:
-        for listener in self._listeners:
-            listener()
-
     # --- look -----------------------------------------------------------------------------------------------
 
     def job(self, job_id: str) -> Job:
@@ -178,6 +173,10 @@ class QueueManager:
         if expired_at is None:
             return JobNotFound(job_id)
         return JobExpired(f"Job {job_id} expired: it was deleted with its pictures at {expired_at}.")
+
+    def unfinished(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the jobs that have not ended, and are still known."""
+        return self._jobs.unfinished(job_ids)
 
     def get_job(self, job_id: str) -> dict[str, object] | None:
         """The job as a plain dict keyed by the columns of `jobs`, what was noted on it included; None if unknown."""
@@ -262,6 +261,7 @@ class QueueManager:
             for file in self._jobs.files(job_id):
                 if file.status is JobStatus.CANCELLED:
                     retention.delete_bytes(self.storage, file.input_key)
+            self.on_end.tell([job_id])
         return self.job(job_id)
 
     def update_job_status(self, job_id: str, status: JobStatus | str, **notes: object) -> None:
@@ -289,14 +289,14 @@ class QueueManager:
             reason = "and none of its files failed" if completed else "but its pictures were not kept"
             raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}, {reason}.")
         logger.info("job %s: files queued again: %d", job_id, again)
-        self._tell_listeners()
+        self.on_submit.tell()
         return self.job(job_id)
 
     def set_paused(self, paused: bool) -> None:
         """Paused, workers finish what they have and claim nothing."""
         self._workers.set_paused(paused)
         logger.warning("queue %s", "paused" if paused else "resumed")
-        self._tell_listeners()
+        self.on_submit.tell()
 
     def is_paused(self) -> bool:
         return self._workers.is_paused()
@@ -343,11 +343,13 @@ class QueueManager:
             # This very attempt may have published them before.
             if lease.file.id in lost and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
                 retention.delete_bytes(self.storage, outcome.output_key)
+        self.on_end.tell({lease.file.job_id for lease, _ in finished})
         return [lease for lease, _ in finished if lease.file.id in lost]
 
     def fail(self, lease: Lease, code: str, message: str, seconds: float | None = None) -> None:
         """End a file without a result. Raises LeaseLost."""
         self._files.fail(self.clock(), lease.file.id, lease.token, code, message, seconds)
+        self.on_end.tell([lease.file.job_id])
 
     def retry_later(self, lease: Lease, code: str, message: str, delay_seconds: float) -> None:
         """Count the attempt and try again later. Raises LeaseLost."""

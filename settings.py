@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     model_memory_bytes: int = Field(
         0, ge=0, description="Memory for child processes; beyond it idle ones end and work waits. 0: half of ours."
     )
+    max_wait_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Longest that a request waits for its pictures; POST /remove does unless told otherwise.",
+    )
     child_max_files: int = Field(200, ge=1, description="Pictures after which a child process is replaced.")
     max_attempts: int = Field(3, ge=1, description="Tries of one picture when the trouble may pass.")
     lease_seconds: float = Field(60.0, ge=30, description="A worker silent for this long loses its files.")

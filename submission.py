@@ -144,6 +144,8 @@ class Submission:
         """Begin the next file. Raises TooManyFiles."""
         index = self._files
         if index >= self.limits.max_files_per_job:
+            if self.limits.max_files_per_job == 1:
+                raise TooManyFiles("More than one picture came, and one is taken at a time. Please send them singly.")
             raise TooManyFiles(
                 f"One job takes at most {self.limits.max_files_per_job} files. Please split them into several jobs."
             )

@@ -12,7 +12,7 @@ from database.engine import Database
 from database.rows import parsed, to_file
 from database.tables import IS_COMPLETED, IS_PENDING, IS_PROCESSING, jobs, workers
 from database.tables import job_files as files
-from errors import LeaseLost
+from errors import HostDied, LeaseLost
 from job import JobFile, JobStatus, Outcome, timestamp
 
 # A file whose host dies every time it is worked on must end some day; River and Sidekiq give up at about 20-25 too.
@@ -212,7 +212,7 @@ def give_up(connection: Connection, file: JobFile, now: datetime) -> None:
         .values(
             status=JobStatus.FAILED,
             completed_at=timestamp(now),
-            error_code="host_died",
+            error_code=HostDied.code,
             error_message=f"The service died {MAX_LOST_LEASES} times while working on this picture.",
         )
     )

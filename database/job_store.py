@@ -111,6 +111,12 @@ class JobStore:
             row = connection.execute(JOB, {"job": job_id}).mappings().first()
             return to_job(row) if row else None
 
+    def unfinished(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the jobs that have not ended, and are still known."""
+        with self._database.read() as connection:
+            states = connection.execute(states_of(job_ids)).all()
+        return {job_id for job_id, status in states if not JobStatus(status).ended}
+
     def expired_at(self, job_id: str) -> str | None:
         """When retention took the job, or None."""
         with self._database.read() as connection:

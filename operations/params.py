@@ -80,6 +80,10 @@ def _colour(text: str) -> str:
     return text
 
 
+class TwoBackgrounds(ValueError):
+    """No parameter alone is wrong then."""
+
+
 class Params(BaseModel):
     """Everything of background removal; the defaults give what the model sees, as a PNG of the picture's own size."""
 
@@ -157,5 +161,5 @@ class Params(BaseModel):
     def _one_background(self) -> "Params":
         given = [name for name in ("background_color", "background_image", "background_blur") if getattr(self, name)]
         if len(given) > 1:
-            raise ValueError(f"only one background can stand behind the subject, not {' and '.join(given)}")
+            raise TwoBackgrounds(f"only one background can stand behind the subject, not {' and '.join(given)}")
         return self

@@ -22,7 +22,7 @@ ROWS = (
     ("operations", "queue_manager", "model_downloads"),
     ("submission", "retention", "idempotency", "reuse"),
     ("models", "database", "storage", "retry_policy", "worker_report", "log_setup", "process_life", "machine_lock"),
-    ("image_header", "job", "settings"),
+    ("image_header", "job", "settings", "listeners"),
     ("machine",),
     ("errors",),
 )

@@ -67,7 +67,7 @@ def test_a_paused_queue_takes_jobs_but_gives_none_out(queue: QueueManager) -> No
 def test_listeners_hear_of_a_retry_and_of_resuming(queue: QueueManager) -> None:
     job_id = job_in(queue, JobStatus.FAILED)
     heard: list[str] = []
-    queue.on_submit(lambda: heard.append("heard"))
+    queue.on_submit.add(lambda: heard.append("heard"))
     queue.retry_job(job_id)
     queue.set_paused(True)
     queue.set_paused(False)

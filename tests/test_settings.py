@@ -31,6 +31,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("max_megapixels", "12.5", 12.5),
         ("file_timeout_seconds", "5", 5.0),
         ("model_load_timeout_seconds", "6", 6.0),
+        ("max_wait_seconds", "2.5", 2.5),
         ("model_memory_bytes", "7", 7),
         ("child_max_files", "8", 8),
         ("max_attempts", "9", 9),

@@ -1,5 +1,6 @@
 """What routes are given: the queue, the settings, the weights; and the shape of every error."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -8,6 +9,7 @@ from models.weights import WeightStore
 from queue_manager import QueueManager
 from settings import Settings
 from web import schemas
+from web.waiting import Waiting
 
 SHAPE = schemas.ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
 # What it refers to is among the document's components already.
@@ -39,6 +41,22 @@ async def weights_of(request: Request) -> WeightStore:
     return weights
 
 
+@dataclass(frozen=True)
+class Service:
+    """All that taking pictures and answering with them needs."""
+
+    queue: QueueManager
+    settings: Settings
+    weights: WeightStore
+    waiting: Waiting
+
+
+async def service_of(request: Request) -> Service:
+    state = request.app.state
+    return Service(state.queue, state.settings, state.weights, state.waiting)
+
+
+WholeService = Annotated[Service, Depends(service_of)]
 Queue = Annotated[QueueManager, Depends(queue_of)]
 ServiceSettings = Annotated[Settings, Depends(settings_of)]
 Weights = Annotated[WeightStore, Depends(weights_of)]

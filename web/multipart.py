@@ -24,10 +24,14 @@ OVERHEAD_BYTES = 2**20
 
 @dataclass(frozen=True)
 class FileFields:
-    """Which parts of a form are files: pictures to work on, and what belongs to all of them, by our own names."""
+    """Which parts of a form are files: pictures to work on, and what belongs to all of them, by our own names.
+
+    `one_picture`: there can be one only, and then the whole body may be it.
+    """
 
     pictures: tuple[str, ...]
     attachments: Mapping[str, str]
+    one_picture: bool = False
 
 
 # The one that is shown in examples comes first.
@@ -79,7 +83,7 @@ class Receiver:
         if calls:
             await run_in_threadpool(run_all, calls)
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
         """Raises MalformedUpload when the body ended early."""
         if not self._ended:
             raise MalformedUpload("The upload ended in the middle: its last multipart boundary is missing.")
@@ -157,6 +161,25 @@ class Receiver:
         self._upload = None
 
 
+class WholeBody:
+    """Takes the body itself for the picture."""
+
+    def __init__(self, submission: Submission) -> None:
+        self.fields: dict[str, str] = {}
+        self._upload = submission.add("")
+        self._data = bytearray()
+
+    async def feed(self, chunk: bytes) -> None:
+        self._data += chunk
+        if len(self._data) >= WRITE_BYTES:
+            data, self._data = bytes(self._data), bytearray()
+            await run_in_threadpool(self._upload.write, data)
+
+    async def finish(self) -> None:
+        await run_in_threadpool(self._upload.write, bytes(self._data))
+        await run_in_threadpool(self._upload.finish)
+
+
 def decoded_filename(raw: bytes) -> str:
     """Browsers and curl escape just these three (WHATWG HTML, multipart form data)."""
     for escaped, character in ((b"%22", b'"'), (b"%0D", b"\r"), (b"%0A", b"\n")):
@@ -173,6 +196,19 @@ def unreadable(error: FormParserError) -> MalformedUpload:
     return MalformedUpload(f"The multipart body cannot be read: {str(error).rstrip('.')}.")
 
 
+def receiver_of(request: Request, submission: Submission, file_fields: FileFields) -> Receiver | WholeBody:
+    """What can read this kind of body. Raises MalformedUpload when nothing can."""
+    content_type, options = parse_options_header(request.headers.get("content-type"))
+    if content_type == b"multipart/form-data" and options.get(b"boundary"):
+        return Receiver(submission, options[b"boundary"], file_fields)
+    if file_fields.one_picture and content_type.startswith((b"image/", b"application/octet-stream")):
+        return WholeBody(submission)
+    raise MalformedUpload(
+        f"Send the pictures as multipart/form-data in the field {file_fields.pictures[0]!r}, for example with "
+        f"curl -F {file_fields.pictures[0]}=@photo.jpg."
+    )
+
+
 async def receive(
     request: Request, submission: Submission, keep_alive: Callable[[], None], file_fields: FileFields = QUEUE_FIELDS
 ) -> dict[str, str]:
@@ -182,12 +218,6 @@ async def receive(
 
     Raises MalformedUpload, RequestTooLarge, TooManyFiles and InvalidAttachment.
     """
-    content_type, options = parse_options_header(request.headers.get("content-type"))
-    if content_type != b"multipart/form-data" or not options.get(b"boundary"):
-        raise MalformedUpload(
-            f"Send the pictures as multipart/form-data in the field {file_fields.pictures[0]!r}, for example with "
-            f"curl -F {file_fields.pictures[0]}=@photo.jpg."
-        )
     limit = submission.limits.max_request_bytes + OVERHEAD_BYTES
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
@@ -195,7 +225,7 @@ async def receive(
     received = 0
     refusal: ServiceError | None = None
     try:
-        receiver = Receiver(submission, options[b"boundary"], file_fields)
+        receiver = await run_in_threadpool(receiver_of, request, submission, file_fields)
         renewed_at = time.monotonic()
         async for chunk in request.stream():
             received += len(chunk)
@@ -214,7 +244,7 @@ async def receive(
                     refusal = error
         if refusal is not None:
             raise refusal
-        receiver.finish()
+        await receiver.finish()
     except ClientDisconnect:
         raise MalformedUpload("The connection was closed before the upload was complete.") from None
     except FormParserError as error:

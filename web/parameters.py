@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from errors import InvalidRequest
+from errors import InvalidRequest, SeveralBackgrounds
 from job import Priority
 from models import catalog
 from models.catalog import Model
-from operations.params import Params
+from operations.params import Params, TwoBackgrounds
 
 # Parts of a submit that are files of their own; in the parameters of the operation stands their SHA-256.
 ATTACHMENTS = ("background_image",)
@@ -50,18 +50,26 @@ def parameters_of(given: Mapping[str, object], attachments: Mapping[str, str], d
     if files := sorted(set(given) & set(ATTACHMENTS)):
         raise InvalidRequest(f"{files[0]} is a file: send it as a part with a file name.")
     if unknown := sorted(set(given) - set(KNOWN)):
-        raise InvalidRequest(f"Unknown parameter: {', '.join(unknown)}. Known are {', '.join(KNOWN)}.")
+        raise InvalidRequest(f"Unknown parameter: {', '.join(unknown)}. Known are {', '.join(KNOWN)}.", unknown[0])
     own = {name: value for name, value in given.items() if name in JobOptions.model_fields}
     others = {name: value for name, value in given.items() if name not in own}
     try:
         options = JobOptions.model_validate(own)
         asked = Params.model_validate({"model": default_model, **others, **attachments})
     except ValidationError as error:
-        raise InvalidRequest(f"The request is not valid: {in_words(error)}.") from error
+        raise refused(error) from error
     model = catalog.find(asked.model)
     # With the compression as earlier versions wrote it, so that their results and idempotency keys still match.
     said = asked.model_dump(mode="json", exclude_defaults=True) | {"png_compression": asked.png_compression}
     return Parameters(options, model, said | {"model": model.name})
+
+
+def refused(error: ValidationError) -> InvalidRequest:
+    first = error.errors()[0]
+    message = f"The request is not valid: {in_words(error)}."
+    if isinstance(first.get("ctx", {}).get("error"), TwoBackgrounds):
+        return SeveralBackgrounds(message)
+    return InvalidRequest(message, str(first["loc"][0]) if first["loc"] else None)
 
 
 def in_words(error: ValidationError) -> str:

@@ -2,13 +2,14 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 import errors
 
@@ -36,6 +37,7 @@ STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
     errors.DatabaseFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.NotInTime: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WorkerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -45,7 +47,17 @@ BROKEN = "The service failed on this request. The operator finds the reason in i
 
 
 def status_of(error: errors.ServiceError) -> HTTPStatus:
-    return next(STATUS[base] for base in type(error).__mro__ if base in STATUS)
+    kind = type(error)
+    if isinstance(error, errors.FailedPicture):
+        # The other codes are those of pictures that can never be processed.
+        kind = next((kind for kind in every_kind() if kind.code == error.code), errors.InvalidRequest)
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+
+
+def every_kind(base: type[errors.ServiceError] = errors.ServiceError) -> Iterator[type[errors.ServiceError]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from every_kind(kind)
 
 
 def problem(
@@ -64,9 +76,10 @@ def problem_of(error: errors.ServiceError) -> JSONResponse:
         headers["WWW-Authenticate"] = 'Bearer realm="queue"'
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    # Of a picture that has failed everybody may know why.
+    if status is HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(error, errors.FailedPicture):
         detail = RETRY_SOON
-    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, errors.FailedPicture):
         detail = BROKEN
     return problem(status, error.code, detail, error.members(), headers)
 
@@ -75,11 +88,17 @@ def register(app: FastAPI) -> None:
     @app.exception_handler(errors.ServiceError)
     def of_the_service(request: Request, error: errors.ServiceError) -> JSONResponse:
         answer = problem_of(error)
-        if answer.status_code >= 500:
+        # The worker has told of a picture that has failed.
+        if answer.status_code >= 500 and not isinstance(error, errors.FailedPicture):
             # What passes by itself would otherwise write a traceback for every request that meets it.
             defect = error if answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR else None
             logger.error("%s %s: %s: %s", request.method, request.url.path, error.code, error, exc_info=defect)
         return answer
+
+    @app.exception_handler(ClientDisconnect)
+    def of_nobody(request: Request, error: ClientDisconnect) -> Response:
+        # The client hung up: nobody reads this. nginx writes this number into its log then.
+        return Response(status_code=499)
 
     @app.exception_handler(RequestValidationError)
     def of_the_request(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from errors import InvalidRequest
-from job import Job, JobStatus
+from job import JobStatus
 from queue_manager import QueueManager
 from web import results, schemas
 from web.access import own_origin
@@ -24,22 +24,23 @@ router = APIRouter(prefix="/queue", tags=["queue"], responses=PROBLEM)
 @router.get("/job/{job_id}")
 def status(queue: Queue, job_id: str) -> schemas.JobView:
     """One job: its state, its progress and, once it has ended, its results."""
+    return viewed(queue, job_id)
+
+
+def viewed(queue: QueueManager, job_id: str) -> schemas.JobView:
     with queue.database.read():
-        return viewed(queue, queue.job(job_id))
-
-
-def viewed(queue: QueueManager, job: Job) -> schemas.JobView:
-    position = queue.position(job)
-    workers = [] if job.status.ended else queue.workers()
-    return schemas.job_view(
-        job,
-        workers,
-        with_results=True,
-        position=position,
-        wait_seconds=None if position is None else seconds_for(position, workers),
-        next_attempt=queue.next_attempt(job),
-        paused=not job.status.ended and queue.is_paused(),
-    )
+        job = queue.job(job_id)
+        position = queue.position(job)
+        workers = [] if job.status.ended else queue.workers()
+        return schemas.job_view(
+            job,
+            workers,
+            with_results=True,
+            position=position,
+            wait_seconds=None if position is None else seconds_for(position, workers),
+            next_attempt=queue.next_attempt(job),
+            paused=not job.status.ended and queue.is_paused(),
+        )
 
 
 @router.get("/jobs")

@@ -40,6 +40,11 @@ def picture(request: Request, storage: Storage, file: JobFile) -> Response:
     unchanged = not_modified(request, etag)
     if unchanged is not None:
         return unchanged
+    return whole_picture(storage, file)
+
+
+def whole_picture(storage: Storage, file: JobFile) -> Response:
+    """One finished file, whatever the client has already. Raises BlobMissing."""
     # Opened before the answer begins, so that missing bytes are an error and not a broken picture.
     stream = storage.open(str(file.output_key))
     return StreamingResponse(
@@ -48,7 +53,7 @@ def picture(request: Request, storage: Storage, file: JobFile) -> Response:
         headers={
             "Content-Length": str(file.output_bytes),
             "Content-Disposition": content_disposition("inline", file.output_name),
-            "ETag": etag,
+            "ETag": f'"{file.output_sha256}"',
             "Cache-Control": CACHE_CONTROL,
             "X-Content-Type-Options": "nosniff",
         },

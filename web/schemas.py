@@ -165,6 +165,7 @@ class ProblemView(BaseModel):
     status: int
     detail: str
     code: str
+    parameter: str | None = Field(None, description="The first that is wrong or unknown.")
     rejected: list[RejectedView] | None = None
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import requests
@@ -94,4 +95,18 @@ def test_a_full_disk_is_told_and_passes(tmp_path: Path) -> None:
         assert requests.get(f"{service.url}/ready", timeout=10).json()["reason"] == "The disk is nearly full."
         assert service.job(job_id)["status"] == "pending"
     with running(tmp_path) as service:
+        assert attempts(service.wait_for(job_id)) == [1, 1, 1]
+
+
+def test_whoever_waits_for_a_picture_does_not_keep_a_service_from_stopping(tmp_path: Path) -> None:
+    with running(tmp_path, max_concurrent="1", drain_seconds="0") as service, ThreadPoolExecutor(1) as client:
+        job_id = busy(service)
+        asked = client.submit(requests.post, f"{service.url}/remove", files={"image": PICTURES[0]}, timeout=60)
+        service.wait_for_log("files 1,")
+        service.process.terminate()
+        answer = asked.result()
+        assert answer.status_code == 202
+        assert service.process.wait(20) in (0, -signal.SIGTERM)
+    with running(tmp_path) as service:
+        assert attempts(service.wait_for(answer.json()["job_id"])) == [1]
         assert attempts(service.wait_for(job_id)) == [1, 1, 1]

@@ -25,14 +25,14 @@ def locked_site() -> Iterator[Site]:
 @pytest.fixture
 def site(open_site: Site, queue: QueueManager) -> Site:
     """Anybody may come in; nobody works on the queue but the test."""
-    open_site.app.state.queue = queue
+    open_site.hold(queue)
     return open_site
 
 
 @pytest.fixture
 def locked(locked_site: Site, queue: QueueManager) -> Site:
     """Only who knows the token comes in."""
-    locked_site.app.state.queue = queue
+    locked_site.hold(queue)
     return locked_site
 
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from app import create_app
 from queue_manager import QueueManager
 from settings import Settings
+from web.waiting import Waiting
 
 TIMEOUT_SECONDS = 10
 POLL_SECONDS = 0.01
@@ -29,6 +30,11 @@ class Site:
         self.session = requests.Session()
         # No proxy of this machine stands between a test and its own server.
         self.session.trust_env = False
+
+    def hold(self, queue: QueueManager) -> None:
+        """Serve this queue."""
+        self.app.state.queue = queue
+        self.app.state.waiting = Waiting(queue)
 
     @property
     def queue(self) -> QueueManager:

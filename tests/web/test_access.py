@@ -2,6 +2,7 @@
 
 import pytest
 
+from app import EXPOSED
 from tests.queues import PICTURE, submit
 from tests.web.shapes import problem
 from tests.web.site import Site
@@ -107,7 +108,8 @@ def test_pages_of_any_site_may_submit_without_credentials(site: Site) -> None:
 def test_pages_may_read_the_headers_they_need(site: Site) -> None:
     response = site.get(f"/queue/job/{submit(site.queue)}", headers={"Origin": SHOP})
     exposed = {name.strip() for name in response.headers["Access-Control-Expose-Headers"].split(",")}
-    assert exposed == {"Location", "ETag", "Retry-After", "Content-Disposition", "Idempotent-Replayed"}
+    assert exposed == {*EXPOSED}
+    assert exposed >= {"Location", "ETag", "Retry-After", "Content-Disposition", "Idempotent-Replayed", "X-Job-Id"}
 
 
 def test_a_preflight_needs_no_token_and_may_announce_one(locked: Site) -> None:

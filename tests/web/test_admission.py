@@ -116,7 +116,7 @@ def test_a_database_that_cannot_be_written_to_is_not_ready(site: Site, clock: Cl
     site.queue.heartbeat(worker_state("one", clock.now, state={"ready": True}), [])
     path = database_url.removeprefix("sqlite:///")
     read_only = Database(f"sqlite:///file:{path}?mode=ro&uri=true")
-    site.app.state.queue = QueueManager(read_only, site.queue.storage, LIMITS, clock=clock)
+    site.hold(QueueManager(read_only, site.queue.storage, LIMITS, clock=clock))
     answer = site.get("/ready")
     assert (answer.status_code, answer.json()["reason"]) == (503, "The database cannot be written to.")
     problem(site.submit([("a.png", PICTURE)]), 503, "database_error")

@@ -1,0 +1,63 @@
+"""`POST /remove` with real pictures, a real worker and real processes."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.service import SAMPLES, Service, children_of, running, wait_until_dead
+from tests.web.shapes import problem
+
+CAT = SAMPLES[1]
+GUNICORN = [sys.executable, "-m", "gunicorn", "app:app", "--workers", "2", "--bind", "127.0.0.1:{port}"]
+
+
+def remove(service: Service, **query: str) -> requests.Response:
+    with CAT.open("rb") as picture:
+        return requests.post(f"{service.url}/remove", params=query, files={"image": picture}, timeout=60)
+
+
+def test_a_photo_comes_back_as_its_cutout(service: Service) -> None:
+    answer = remove(service, cache="off")
+    assert answer.status_code == 200, answer.text
+    job_id = answer.headers["X-Job-Id"]
+    same = requests.get(f"{service.url}/queue/job/{job_id}/result", timeout=10)
+    assert same.content == answer.content
+    assert answer.headers["Content-Length"] == f"{len(answer.content)}"
+    assert service.job(job_id)["priority"] == "high"
+
+
+def test_a_damaged_photo_is_refused_with_its_reason(service: Service) -> None:
+    headers = {"Content-Type": "image/jpeg"}
+    answer = requests.post(f"{service.url}/remove", data=CAT.read_bytes()[:2000], headers=headers, timeout=60)
+    told = problem(answer, 422, "broken_picture")
+    assert service.job(told["job_id"])["status"] == "failed"
+
+
+def test_hanging_up_frees_the_child_that_works_on_it(service: Service) -> None:
+    (child,) = children_of(service)
+    os.kill(child, signal.SIGSTOP)
+    with CAT.open("rb") as picture, pytest.raises(requests.Timeout):
+        requests.post(f"{service.url}/remove?cache=off", files={"image": picture}, timeout=(5, 0.5))
+    assert wait_until_dead([child], 10) == []
+    listed = requests.get(f"{service.url}/queue/jobs?limit=1", timeout=10).json()["jobs"]
+    assert [job["status"] for job in listed] == ["cancelled"]
+    assert remove(service, cache="off").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("gunicorn"), GUNICORN) as started:
+        started.wait_until("/ready")
+        yield started
+
+
+def test_whichever_process_is_asked_answers(two_workers: Service) -> None:
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: remove(two_workers), range(16)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
