@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from web.multipart import QUEUE_FIELDS, FileFields
 
-Words = Mapping[str, str]
+# Text of a query or a form; JSON has other values too.
+Words = Mapping[str, object]
 
 
 def unchanged(words: Words) -> Mapping[str, object]:

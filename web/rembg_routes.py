@@ -51,10 +51,10 @@ def in_our_words(words: Words) -> dict[str, object]:
         ours["output"] = "mask" if truth("om", words["om"]) else "cutout"
     if "vm" in words and truth("vm", words["vm"]):
         raise InvalidRequest("vm: ViTMatte is not available here. Leave it out; alpha matting is a=true.", "vm")
-    return {"format": "png", "priority": Priority.HIGH.value, **ours, **from_extras(words.get("extras", "{}"))}
+    return {"format": "png", "priority": Priority.HIGH.value, **ours, **from_extras(str(words.get("extras", "{}")))}
 
 
-def truth(name: str, text: str) -> bool:
+def truth(name: str, text: object) -> bool:
     try:
         return BOOLEAN.validate_python(text)
     except ValidationError:

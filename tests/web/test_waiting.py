@@ -9,13 +9,14 @@ import requests
 
 from database.engine import Database
 from errors import FileTimeout, HostDied
-from job import JobStatus, Lease
+from job import JobStatus
 from queue_manager import QueueManager
 from settings import Settings
 from tests.queues import CUTOUT, LIMITS, PICTURE, Clock, claim, fail, finish, stored
 from tests.web.bodies import END, part, request
 from tests.web.shapes import JobShape, Submitted, answer, problem
 from tests.web.site import Site, serving, wait_until
+from tests.web.waiters import claimed
 
 
 @pytest.fixture
@@ -46,18 +47,6 @@ def remove(site: Site, field: str = "image", **options: object) -> requests.Resp
 def submit(site: Site, prefer: str, files: int = 1) -> requests.Response:
     parts = [("images", (f"{number}.png", PICTURE)) for number in range(files)]
     return requests.post(f"{site.url}/queue/submit", files=parts, headers={"Prefer": prefer}, timeout=30)
-
-
-def claimed(site: Site, files: int = 1) -> list[Lease]:
-    """So many files, once they are all in the queue."""
-    leases: list[Lease] = []
-
-    def all_there() -> bool:
-        leases.extend(claim(site.queue))
-        return len(leases) == files
-
-    wait_until(all_there)
-    return leases
 
 
 # --- one picture in, its cutout out -------------------------------------------------------------------------------
