@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from cli import commands
 from cli.client import Client
+from cli.cutout_options import add_cutout_options
 from cli.screen import STYLES, Screen
 from cli.submit import submit
 from cli.trouble import Trouble, in_words
@@ -71,6 +72,7 @@ def add_options_of_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="wait, and save the results here; nothing is overwritten")
     parser.add_argument("--skip-invalid", action="store_true", help="queue the good ones")
     parser.add_argument("--recursive", action="store_true", help="look into the folders inside folders, too")
+    add_cutout_options(parser)
 
 
 def main() -> int:

@@ -42,7 +42,7 @@ class Results:
                 continue
             wanted = self._folder / name
             try:
-                wanted = self._folder / name.with_suffix("." + entry["content_type"].rpartition("/")[2])
+                wanted = self._folder / name.with_suffix(extension_of(entry["content_type"]))
                 target = free_path(wanted)
                 self._fetch(f"{job_path(job['id'])}/result/{index}", target)
             except ConnectionLost:
@@ -62,6 +62,11 @@ class Results:
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+def extension_of(content_type: str) -> str:
+    kind = content_type.rpartition("/")[2]
+    return ".jpg" if kind == "jpeg" else f".{kind}"
 
 
 def why_not_saved(error: Exception) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cli.client import Client
 from cli.collect import Picture, batches, collect
+from cli.cutout_options import chosen
 from cli.follow import follow, has_ended, without_result
 from cli.results import Results, checked_folder
 from cli.screen import Screen
@@ -22,7 +23,9 @@ def submit(client: Client, screen: Screen, args: argparse.Namespace) -> bool:
     if args.out is not None:
         Path(args.out).mkdir(parents=True, exist_ok=True)  # now rather than after an hour of work
     limits = client.limits()
-    submission = Submission(client, screen, args.skip_invalid, {"model": args.model, "priority": args.priority})
+    query = {"model": args.model, "priority": args.priority, **chosen(args)}
+    background = None if args.background_image is None else checked_picture(args.background_image)
+    submission = Submission(client, screen, args.skip_invalid, query, background)
     try:
         submission.send(
             batches(pictures, limits.max_files_per_job, limits.max_request_bytes),
@@ -45,7 +48,9 @@ def submit(client: Client, screen: Screen, args: argparse.Namespace) -> bool:
 class Submission:
     """The jobs of one run of `submit`, by id as last heard of, and what became of the pictures."""
 
-    def __init__(self, client: Client, screen: Screen, skip_invalid: bool, query: dict[str, str | None]) -> None:
+    def __init__(
+        self, client: Client, screen: Screen, skip_invalid: bool, query: dict[str, str | None], background: Path | None
+    ) -> None:
         self.jobs: dict[str, Json] = {}
         self.rejected: list[Json] = []
         self.failed: list[Json] = []
@@ -53,6 +58,7 @@ class Submission:
         self._client = client
         self._screen = screen
         self._skip_invalid = skip_invalid
+        self._attachments = {} if background is None else {"background_image": background}
         self._query = query | {"on_invalid": "skip" if skip_invalid else None}
 
     def send(self, jobs: Sequence[Sequence[Picture]], max_bytes: int) -> None:
@@ -95,7 +101,7 @@ class Submission:
         return job, rejected
 
     def _upload(self, paths: Sequence[Path], advance: Callable[[int], object]) -> Json:
-        upload = Upload(paths, advance)
+        upload = Upload(paths, advance, self._attachments)
         try:
             return self._client.submit(upload, **self._query)
         except KeyboardInterrupt:
@@ -117,6 +123,13 @@ class Submission:
         going_on = [job_id for job_id, job in self.jobs.items() if not has_ended(job)]
         if going_on:
             self._screen.note(f"Jobs that go on without this program: {' '.join(going_on)}")
+
+
+def checked_picture(argument: str) -> Path:
+    """The file that --background-image names. Raises Trouble if there is none."""
+    if not Path(argument).is_file():
+        raise Trouble(f"--background-image {argument} is no file: name the picture to put behind.")
+    return Path(argument)
 
 
 def too_large(place: int, max_bytes: int) -> Json:

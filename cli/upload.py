@@ -1,7 +1,7 @@
 """The body of a submit."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,26 +26,34 @@ class Upload:
 
     `key` is the boundary between them and names this upload to the service. `len` is the exact length of the body in
     bytes: requests makes Content-Length of it. `advance` is told how many bytes of the files went out. `is_whole` says
-    whether the body has gone out to its end, so that the service may have queued the job.
+    whether the body has gone out to its end, so that the service may have queued the job. `attachments` belong to the
+    whole job: they go first, and `advance` does not count them.
     """
 
-    def __init__(self, paths: Sequence[Path], advance: Callable[[int], object]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], advance: Callable[[int], object], attachments: Mapping[str, Path] | None = None
+    ) -> None:
         self.key = os.urandom(16).hex()
         self.is_whole = False
         self._advance = advance
         self._advanced = 0
-        self._parts = [Part(path, path.stat().st_size, self._head(path)) for path in paths]
+        self._attachments = [self._part(name, path) for name, path in (attachments or {}).items()]
+        self._parts = [self._part("images", path) for path in paths]
         self._end = f"\r\n--{self.key}--\r\n".encode()
-        self.len = sum(len(part.head) + part.size for part in self._parts) + len(self._end)
+        self.len = sum(len(part.head) + part.size for part in self._attachments + self._parts) + len(self._end)
 
-    def _head(self, path: Path) -> bytes:
-        field = RequestField.from_tuples("images", (path.name, "", "application/octet-stream"))
-        return f"\r\n--{self.key}\r\n{field.render_headers()}".encode("utf-8", "replace")
+    def _part(self, field_name: str, path: Path) -> Part:
+        field = RequestField.from_tuples(field_name, (path.name, "", "application/octet-stream"))
+        head = f"\r\n--{self.key}\r\n{field.render_headers()}".encode("utf-8", "replace")
+        return Part(path, path.stat().st_size, head)
 
     def __iter__(self) -> Iterator[bytes]:
         # It is sent again after a 429 or a lost connection: the count starts anew.
         self._advance(-self._advanced)
         self._advanced = 0
+        for part in self._attachments:
+            yield part.head
+            yield from contents(part)
         for part in self._parts:
             yield part.head
             for piece in contents(part):
