@@ -22,6 +22,7 @@ ServiceError
 ├── IllegalTransition            a job's state does not allow this
 ├── LeaseLost                    somebody else owns the file now
 ├── PictureError                 permanent trouble with one picture; its `code` is stable
+│   └── FetchFailed              its address cannot be fetched
 ├── NotInTime                    a picture that somebody waits for is not finished yet
 ├── FailedPicture                somebody waits for a picture that has failed; `code` is that of its result
 ├── ModelLoadFailed              the model's files are here, and cannot be loaded
@@ -193,6 +194,10 @@ class PictureError(ServiceError):
 
     def __reduce__(self) -> tuple[type["PictureError"], tuple[str, str]]:
         return type(self), (self.code, str(self))
+
+
+class FetchFailed(PictureError):
+    """A picture that could not be had from its address."""
 
 
 class NotInTime(ServiceError):

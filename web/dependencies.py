@@ -9,6 +9,7 @@ from models.weights import WeightStore
 from queue_manager import QueueManager
 from settings import Settings
 from web import schemas
+from web.sources import FetchSlots
 from web.waiting import Waiting
 
 SHAPE = schemas.ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -49,11 +50,12 @@ class Service:
     settings: Settings
     weights: WeightStore
     waiting: Waiting
+    fetching: FetchSlots
 
 
 async def service_of(request: Request) -> Service:
     state = request.app.state
-    return Service(state.queue, state.settings, state.weights, state.waiting)
+    return Service(state.queue, state.settings, state.weights, state.waiting, state.fetching)
 
 
 WholeService = Annotated[Service, Depends(service_of)]

@@ -1,23 +1,21 @@
 """Multipart straight from the socket into storage, never a whole file in memory and no temporary folder."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
 
-from errors import MalformedUpload, RequestTooLarge, ServiceError
+from errors import MalformedUpload, RequestTooLarge
 from submission import Submission, Upload
+from web.base64_field import Base64Field
 from web.parameters import ATTACHMENTS
 
 # Large enough that a hop into a thread costs nothing beside the write itself.
 WRITE_BYTES = 512 * 1024
 MAX_FIELD_BYTES = 64 * 1024
 MAX_FIELDS = 100
-KEEP_ALIVE_SECONDS = 15.0
 # Boundaries and part headers beside the files themselves.
 OVERHEAD_BYTES = 2**20
 
@@ -26,11 +24,13 @@ OVERHEAD_BYTES = 2**20
 class FileFields:
     """Which parts of a form are files: pictures to work on, and what belongs to all of them, by our own names.
 
-    `one_picture`: there can be one only, and then the whole body may be it.
+    `one_picture`: there can be one only, and then the whole body may be it. `base64`: fields that hold a picture as
+    text; such a form may be URL-encoded, too.
     """
 
     pictures: tuple[str, ...]
     attachments: Mapping[str, str]
+    base64: tuple[str, ...] = ()
     one_picture: bool = False
 
 
@@ -50,15 +50,22 @@ class Part:
 class Receiver:
     """Turns the parser's callbacks into calls that may block, to be made in a thread."""
 
-    def __init__(self, submission: Submission, boundary: bytes, file_fields: FileFields) -> None:
+    def __init__(
+        self,
+        submission: Submission,
+        boundary: bytes,
+        file_fields: FileFields,
+        take_field: Callable[[str, str], bool],
+    ) -> None:
         self.fields: dict[str, str] = {}
+        self._take_field = take_field
         self._file_fields = file_fields
         self._submission = submission
         self._calls: list[Callable[[], None]] = []
         self._part = Part()
         self._header_name = b""
         self._header_value = b""
-        self._upload: Upload | None = None
+        self._upload: Upload | Base64Field | None = None
         self._data = bytearray()
         self._field_bytes = 0
         self._fields_seen = 0
@@ -78,7 +85,11 @@ class Receiver:
         )
 
     async def feed(self, chunk: bytes) -> None:
-        self._parser.write(chunk)
+        """Raises MalformedUpload, RequestTooLarge, TooManyFiles and InvalidAttachment."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise unreadable(error) from error
         calls, self._calls = self._calls, []
         if calls:
             await run_in_threadpool(run_all, calls)
@@ -109,6 +120,9 @@ class Receiver:
             name = decoded_filename(filename or b"")
             self._part.is_file = True
             self._calls.append(lambda: self._begin(self._submission.add(name)))
+        elif self._part.name in self._file_fields.base64:
+            self._part.is_file = True
+            self._calls.append(lambda: self._begin(Base64Field(self._submission)))
         elif filename is not None and (attachment := self._file_fields.attachments.get(self._part.name)):
             self._part.is_file = True
             self._calls.append(lambda: self._begin(self._submission.attach(attachment)))
@@ -137,8 +151,9 @@ class Receiver:
             self._write_later()
             self._calls.append(self._end_file)
         else:
-            self.fields[self._part.name] = self._data.decode("utf-8", "replace")
+            name, value = self._part.name, self._data.decode("utf-8", "replace")
             self._data = bytearray()
+            self._calls.append(lambda: self._note(name, value))
 
     def _on_end(self) -> None:
         self._ended = True
@@ -148,7 +163,11 @@ class Receiver:
         if data:
             self._calls.append(lambda: self._write(data))
 
-    def _begin(self, upload: Upload) -> None:
+    def _note(self, name: str, value: str) -> None:
+        if not self._take_field(name, value):
+            self.fields[name] = value
+
+    def _begin(self, upload: Upload | Base64Field) -> None:
         self._upload = upload
 
     def _write(self, data: bytes) -> None:
@@ -159,25 +178,6 @@ class Receiver:
         if self._upload is not None:
             self._upload.finish()
         self._upload = None
-
-
-class WholeBody:
-    """Takes the body itself for the picture."""
-
-    def __init__(self, submission: Submission) -> None:
-        self.fields: dict[str, str] = {}
-        self._upload = submission.add("")
-        self._data = bytearray()
-
-    async def feed(self, chunk: bytes) -> None:
-        self._data += chunk
-        if len(self._data) >= WRITE_BYTES:
-            data, self._data = bytes(self._data), bytearray()
-            await run_in_threadpool(self._upload.write, data)
-
-    async def finish(self) -> None:
-        await run_in_threadpool(self._upload.write, bytes(self._data))
-        await run_in_threadpool(self._upload.finish)
 
 
 def decoded_filename(raw: bytes) -> str:
@@ -194,59 +194,3 @@ def run_all(calls: list[Callable[[], None]]) -> None:
 
 def unreadable(error: FormParserError) -> MalformedUpload:
     return MalformedUpload(f"The multipart body cannot be read: {str(error).rstrip('.')}.")
-
-
-def receiver_of(request: Request, submission: Submission, file_fields: FileFields) -> Receiver | WholeBody:
-    """What can read this kind of body. Raises MalformedUpload when nothing can."""
-    content_type, options = parse_options_header(request.headers.get("content-type"))
-    if content_type == b"multipart/form-data" and options.get(b"boundary"):
-        return Receiver(submission, options[b"boundary"], file_fields)
-    if file_fields.one_picture and content_type.startswith((b"image/", b"application/octet-stream")):
-        return WholeBody(submission)
-    raise MalformedUpload(
-        f"Send the pictures as multipart/form-data in the field {file_fields.pictures[0]!r}, for example with "
-        f"curl -F {file_fields.pictures[0]}=@photo.jpg."
-    )
-
-
-async def receive(
-    request: Request, submission: Submission, keep_alive: Callable[[], None], file_fields: FileFields = QUEUE_FIELDS
-) -> dict[str, str]:
-    """Read the whole body into the submission; return the form fields beside the files.
-
-    `keep_alive` is called in a thread every KEEP_ALIVE_SECONDS.
-
-    Raises MalformedUpload, RequestTooLarge, TooManyFiles and InvalidAttachment.
-    """
-    limit = submission.limits.max_request_bytes + OVERHEAD_BYTES
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        submission.count(int(length))
-    received = 0
-    refusal: ServiceError | None = None
-    try:
-        receiver = await run_in_threadpool(receiver_of, request, submission, file_fields)
-        renewed_at = time.monotonic()
-        async for chunk in request.stream():
-            received += len(chunk)
-            if time.monotonic() - renewed_at > KEEP_ALIVE_SECONDS:
-                await run_in_threadpool(keep_alive)
-                renewed_at = time.monotonic()
-            if received > limit:
-                raise refusal or RequestTooLarge(f"The body is larger than the {limit} bytes that one submit may have.")
-            # A client that is still sending does not read an answer: hear it out, without keeping anything.
-            if refusal is None and chunk:
-                try:
-                    await receiver.feed(chunk)
-                except FormParserError as error:
-                    refusal = unreadable(error)
-                except ServiceError as error:
-                    refusal = error
-        if refusal is not None:
-            raise refusal
-        await receiver.finish()
-    except ClientDisconnect:
-        raise MalformedUpload("The connection was closed before the upload was complete.") from None
-    except FormParserError as error:
-        raise unreadable(error) from error
-    return receiver.fields

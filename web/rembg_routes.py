@@ -11,7 +11,7 @@ from job import Priority
 from web.dependencies import NO_ROOM, PROBLEM, WholeService
 from web.door import Door, Words
 from web.multipart import FileFields
-from web.remove_routes import BINARY, FAILED, cut_out
+from web.remove_routes import BINARY, FAILED, TEXT, cut_out
 
 # What each of its parameters is called here, and what it means.
 NAMES = {
@@ -73,12 +73,12 @@ def from_extras(text: str) -> dict[str, object]:
     return {name: json.dumps(value) for name, value in extras.items()}
 
 
-DOOR = Door(FileFields(("file",), {}, one_picture=True), in_our_words)
+DOOR = Door(FileFields(("file",), {}, one_picture=True), in_our_words, {"url": "image_url"})
 
 
 def parameter(name: str) -> dict[str, Any]:
-    schema = {"type": "string"}
-    return {"name": name, "in": "query", "required": False, "description": MEANING[name], "schema": schema}
+    required = name == "url"
+    return {"name": name, "in": "query", "required": required, "description": MEANING[name], "schema": TEXT}
 
 
 FORM = {
@@ -91,11 +91,7 @@ FORM = {
                     "required": ["file"],
                     "properties": {
                         "file": BINARY,
-                        **{
-                            name: {"type": "string", "description": meaning}
-                            for name, meaning in MEANING.items()
-                            if name != "url"
-                        },
+                        **{name: TEXT | {"description": meaning} for name, meaning in MEANING.items() if name != "url"},
                     },
                 }
             }
@@ -106,6 +102,19 @@ FORM = {
 
 router = APIRouter(prefix="/api", tags=["rembg"], responses=PROBLEM | NO_ROOM | FAILED)
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "The cutout."}}
+
+
+@router.get(
+    "/remove",
+    response_class=Response,
+    responses=PNG,
+    openapi_extra={"parameters": [parameter(name) for name in MEANING]},
+)
+async def remove_from_address(request: Request, service: WholeService) -> Response:
+    """As `GET /api/remove` of `rembg s`."""
+    if not request.query_params.get("url"):
+        raise InvalidRequest("url: the address of the picture is wanted.", "url")
+    return await cut_out(request, service, DOOR)
 
 
 @router.post("/remove", response_class=Response, responses=PNG, openapi_extra=FORM)

@@ -16,7 +16,8 @@ from web.door import Door, Words
 from web.multipart import QUEUE_FIELDS, FileFields
 from web.parameters import documented
 from web.queue_routes import PICTURE
-from web.submit_routes import IdempotencyKey, ended_in_time, submitted_view, take
+from web.submit_routes import IdempotencyKey, submitted_view
+from web.taking import ended_in_time, take
 from web.waiting import preferred_seconds
 
 
@@ -26,27 +27,33 @@ def urgent(words: Words) -> dict[str, object]:
 
 
 DOOR = Door(
-    FileFields(("image", "file", "images"), QUEUE_FIELDS.attachments, one_picture=True), urgent, frozenset({"wait"})
+    FileFields(("image", "file", "images"), QUEUE_FIELDS.attachments, one_picture=True),
+    urgent,
+    own=frozenset({"wait"}),
 )
 
 BINARY = {"type": "string", "format": "binary"}
+TEXT = {"type": "string"}
+ADDRESS = {"name": "image_url", "in": "query", "required": False, "schema": TEXT, "description": "Of the picture."}
+TEXTS = {"image_url": TEXT | {"description": "Address of the picture."}, "image_b64": TEXT | {"description": "Base64."}}
 UPLOAD: dict[str, Any] = {
+    "parameters": [ADDRESS, *documented()],
     "requestBody": {
-        "required": True,
         "content": {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["image"],
                     "properties": {
                         "image": BINARY | {"description": "The picture. The fields file and images do as well."},
                         "background_image": BINARY | {"description": "A picture that goes behind the subject."},
+                        **TEXTS,
                     },
                 }
             },
             "image/*": {"schema": BINARY},
+            "application/json": {"schema": {"type": "object", "properties": TEXTS}},
         },
-    }
+    },
 }
 FAILED: dict[int | str, dict[str, Any]] = {
     500: PROBLEM["4XX"] | {"description": "The picture could not be processed, as a problem (RFC 9457)."}
@@ -61,7 +68,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(tags=["at once"], responses=PROBLEM)
 
 
-@router.post("/remove", response_class=Response, responses=ANSWERS, openapi_extra=UPLOAD | {"parameters": documented()})
+@router.post("/remove", response_class=Response, responses=ANSWERS, openapi_extra=UPLOAD)
 async def remove(
     request: Request,
     service: WholeService,

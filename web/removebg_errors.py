@@ -44,6 +44,8 @@ THEIRS: Mapping[str, Told] = {
     "broken_picture": UNREADABLE,
     "invalid_base64": UNREADABLE,
     "broken_header": Told("invalid_dimensions", "Failed to read image dimensions"),
+    "invalid_url": Told("invalid_image_url", "Invalid image_url: Please provide a valid URL."),
+    **dict.fromkeys(("fetch_failed", "fetch_timeout", "forbidden_url", "fetching_off"), NOT_FETCHED),
     "no_subject_found": Told("unknown_foreground", "Could not identify foreground in image."),
     "invalid_attachment": Told("failed_bg_download", "Failed to read the background image"),
     "malformed_upload": Told("invalid_request", "The request cannot be read"),

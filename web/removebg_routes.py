@@ -15,8 +15,8 @@ from web import results
 from web.dependencies import WholeService
 from web.door import Door, Words
 from web.multipart import FileFields
-from web.remove_routes import BINARY, finished_picture, in_time
-from web.submit_routes import take
+from web.remove_routes import BINARY, TEXT, finished_picture, in_time
+from web.taking import take
 
 # Those of its parameters that mean the same here, by our names.
 SAME: Mapping[str, str] = {
@@ -77,24 +77,24 @@ def one_of(name: str, value: str) -> str:
     raise InvalidRequest(f"{name} is one of {', '.join(CHOICES[name])}, not {value!r}.", name)
 
 
-DOOR = Door(FileFields(("image_file",), {"bg_image_file": "background_image"}, one_picture=True), in_our_words)
+DOOR = Door(
+    FileFields(("image_file",), {"bg_image_file": "background_image"}, ("image_file_b64",), one_picture=True),
+    in_our_words,
+    {"image_file_b64": "image_b64"},
+)
 
-TEXT = {"type": "string"}
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("image_url", "image_file_b64", *SAME, "scale"), TEXT),
+    **{name: TEXT | {"enum": [*choices]} for name, choices in CHOICES.items()},
+}
+FILES = {"image_file": BINARY, "bg_image_file": BINARY}
 FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "image_file": BINARY,
-                        "bg_image_file": BINARY,
-                        **{name: TEXT | {"enum": [*choices]} for name, choices in CHOICES.items()},
-                        **dict.fromkeys((*SAME, "scale"), TEXT),
-                    },
-                }
-            }
+            "multipart/form-data": {"schema": {"type": "object", "properties": FILES | FIELDS}},
+            "application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": FIELDS}},
+            "application/json": {"schema": {"type": "object", "properties": FIELDS}},
         },
     }
 }

@@ -81,7 +81,7 @@ def test_one_that_is_no_file_is_refused(site: Site, where: str) -> None:
 
 
 def test_it_does_not_stand_beside_another_background(site: Site) -> None:
-    told = problem(submit(site, CAT, BACKGROUND, query="?background_color=red"), 422, "invalid_request")
+    told = problem(submit(site, CAT, BACKGROUND, query="?background_color=red"), 422, "several_backgrounds")
     assert "only one background" in told["detail"]
     assert_nothing_is_stored(site)
 

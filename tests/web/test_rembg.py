@@ -97,3 +97,11 @@ def test_what_cannot_be_had_is_refused_by_name(site: Site, fields: dict[str, str
 
 def test_a_model_that_is_unknown_is_refused(site: Site) -> None:
     problem(remove(site, model="best"), 422, "unknown_model")
+
+
+def test_an_address_in_the_query(site: Site) -> None:
+    address = "http://127.0.0.1/cat.png"
+    told = problem(site.get(f"/api/remove?url={address}&a=true"), 422, "invalid_files")
+    assert [entry["code"] for entry in told["rejected"]] == ["forbidden_url"]
+    assert problem(site.get("/api/remove?a=true"), 422, "invalid_request")["parameter"] == "url"
+    assert problem(site.get(f"/api/remove?url={address}&vm=1"), 422, "invalid_request")["parameter"] == "vm"

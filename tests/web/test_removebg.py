@@ -3,12 +3,15 @@
 import base64
 import re
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import remove_bg_api
 import requests
 
 from operations.params import Params
+from tests.pictures import encode
 from tests.queues import CUTOUT, LIMITS, PICTURE, finish, stored
 from tests.test_docs import page, table_rows
 from tests.web.site import Site
@@ -234,6 +237,91 @@ def test_the_page_shows_the_same_table() -> None:
     assert all(f"`{name}`" in page("docs/drop_in.md") for name in KNOWN)
 
 
+# --- other ways to send a picture ---------------------------------------------------------------------------------
+
+
+BASE64 = base64.b64encode(PICTURE).decode()
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        {"files": {"image_file_b64": (None, BASE64)}},
+        {"files": {"image_file_b64": (None, BASE64), "size": (None, "4k")}},
+        {"data": {"image_file_b64": BASE64, "bg_color": ""}},
+        {"data": {"bg_color": "red", "image_file_b64": BASE64}},
+        {"data": {"image_file_b64": f"data:image/png;base64,{BASE64}"}},
+        {"json": {"image_file_b64": BASE64, "crop": True, "bg_color": None, "scale": "50%"}},
+        {"json": {"image_file_b64": f"data:image/png;base64,{BASE64}"}},
+    ],
+)
+def test_a_picture_in_base64(site: Site, ways: dict[str, Any]) -> None:
+    with asking(lambda: requests.post(f"{site.url}/v1.0/removebg", timeout=30, **ways)) as answer:
+        (lease,) = claimed(site)
+        assert site.queue.storage.get(lease.file.input_key) == PICTURE
+        finish(site.queue, lease)
+    assert answer.result().content == CUTOUT
+    assert len(stored(site.queue.storage)) == 2, "nothing else is kept"
+
+
+@pytest.mark.parametrize("kind", ["data", "json", "files"])
+def test_base64_that_is_none(site: Site, kind: str) -> None:
+    value: Any = (None, "%%%") if kind == "files" else "%%%"
+    sent: dict[str, Any] = {kind: {"image_file_b64": value}}
+    refused(requests.post(f"{site.url}/v1.0/removebg", timeout=30, **sent), 400, "failed_to_read_image")
+    assert stored(site.queue.storage) == []
+
+
+def test_a_large_picture_in_base64_comes_in_pieces(site: Site) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    picture = encode(noise, "PNG")
+    site.queue.limits = replace(LIMITS, max_upload_bytes=2**20, max_request_bytes=2**20)
+    text = base64.encodebytes(picture).decode()
+    with asking(
+        lambda: requests.post(f"{site.url}/v1.0/removebg", data={"image_file_b64": text, "size": "hd"}, timeout=30)
+    ) as answer:
+        (lease,) = claimed(site)
+        assert site.queue.storage.get(lease.file.input_key) == picture
+        finish(site.queue, lease)
+    assert answer.result().status_code == 200
+    assert lease.file.params["size"] == "hd"
+
+
+@pytest.mark.parametrize("kind", ["data", "json", "files"])
+def test_an_address_that_leads_nowhere_public(site: Site, kind: str) -> None:
+    address = "http://127.0.0.1/cat.png"
+    sent: dict[str, Any] = {kind: {"image_url": (None, address) if kind == "files" else address}}
+    refused(requests.post(f"{site.url}/v1.0/removebg", timeout=30, **sent), 400, "failed_image_download")
+
+
+def test_an_address_that_is_none(site: Site) -> None:
+    answer = requests.post(f"{site.url}/v1.0/removebg", data={"image_url": "cat.png"}, timeout=30)
+    refused(answer, 400, "invalid_image_url")
+
+
+@pytest.mark.parametrize("kind", ["data", "json", "files"])
+def test_two_sources_are_one_too_many(site: Site, kind: str) -> None:
+    both = {"image_url": "http://example.com/cat.png", "image_file_b64": BASE64}
+    fields: dict[str, Any] = {name: (None, text) for name, text in both.items()} if kind == "files" else both
+    sent: dict[str, Any] = {kind: fields}
+    refused(requests.post(f"{site.url}/v1.0/removebg", timeout=30, **sent), 400, "multiple_sources")
+    assert stored(site.queue.storage) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"{", "application/json"),
+        (b"[1]", "application/json"),
+        (b"&".join(b"f%d=1" % number for number in range(200)), "application/x-www-form-urlencoded"),
+        (b"picture", "text/plain"),
+    ],
+)
+def test_a_body_that_cannot_be_read(site: Site, body: bytes, kind: str) -> None:
+    answer = requests.post(f"{site.url}/v1.0/removebg", data=body, headers={"Content-Type": kind}, timeout=30)
+    refused(answer, 400, "invalid_request")
+
+
 # --- a client that we did not write -------------------------------------------------------------------------------
 
 
@@ -250,6 +338,13 @@ def test_their_client_sends_a_file(site: Site, their_client: remove_bg_api.Remov
         finish(site.queue, lease)
     assert answer.result() == CUTOUT
     assert their_client.account.balance() == their_client.account.free_api_calls(), "nothing was charged"
+
+
+def test_their_client_sends_base64(site: Site, their_client: remove_bg_api.RemoveBg) -> None:
+    with asking(lambda: their_client.remove_bg_base64(BASE64, size="full")) as answer:
+        (lease,) = claimed(site)
+        finish(site.queue, lease)
+    assert answer.result() == CUTOUT
 
 
 def test_their_client_understands_a_refusal(their_client: remove_bg_api.RemoveBg) -> None:

@@ -133,7 +133,8 @@ def test_no_picture_at_all_is_refused(site: Site) -> None:
     told = problem(site.post("/remove", files={"model": (None, "u2net")}), 422, "no_files")
     assert "'image'" in told["detail"]
     problem(site.post("/remove", data=b"", headers={"Content-Type": "image/png"}), 422, "invalid_files")
-    problem(site.post("/remove", json={}), 400, "malformed_upload")
+    problem(site.post("/remove", json={}), 422, "no_files")
+    problem(site.post("/remove", data={"image": "cat.png"}), 400, "malformed_upload")
 
 
 # --- Prefer: wait -------------------------------------------------------------------------------------------------
