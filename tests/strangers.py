@@ -70,9 +70,11 @@ def stranger(
                 connection = tls.wrap_socket(connection, server_side=True)
                 open_connections.append(connection)
             closing.enter_context(connection)
-            if waits:
-                told.requests.append(request_from(connection))
-            speech(told.requests[-1] if waits else b"", connection)
+            asked = request_from(connection) if waits else b""
+            if waits and not asked:  # it only knocked
+                return
+            told.requests.append(asked)
+            speech(asked, connection)
             connection.shutdown(socket.SHUT_WR)
             # Closing with unread bytes would reset the connection, and the answer might be lost.
             while connection.recv(65536):

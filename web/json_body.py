@@ -158,6 +158,9 @@ class Unpacker:
                     self._decode(text, "")
             else:
                 parameters[name] = self._short(name, value)
+        # Of two values under one name the last counts, in JSON as in Python.
+        for unused in self._long_texts.values():
+            self._submission.forget(unused)
         return parameters
 
     def _take_pictures(self, pictures: object) -> None:
