@@ -26,6 +26,8 @@ class Told:
 NOT_FETCHED = Told("failed_image_download", "Failed to download image from given image_url")
 UNREADABLE = Told("failed_to_read_image", "There was an error reading the image.")
 WRONG_TYPE = Told("invalid_file_type", "Invalid file type")
+NO_BACKGROUND = Told("failed_bg_download", "Failed to read the background image")
+TOO_MANY_PIXELS = Told("resolution_too_high", "Image resolution too high")
 TOO_LARGE = Told("file_too_large", "File too large")
 
 # From our codes, those of files included; every other keeps its code and status.
@@ -37,7 +39,7 @@ THEIRS: Mapping[str, Told] = {
     "several_backgrounds": Told("multiple_bg_sources", "Multiple background sources given"),
     "request_too_large": TOO_LARGE,
     "file_too_large": TOO_LARGE,
-    "too_many_pixels": Told("resolution_too_high", "Image resolution too high"),
+    "too_many_pixels": TOO_MANY_PIXELS,
     "not_a_picture": WRONG_TYPE,
     "unsupported_format": WRONG_TYPE,
     "empty_file": UNREADABLE,
@@ -47,7 +49,10 @@ THEIRS: Mapping[str, Told] = {
     "invalid_url": Told("invalid_image_url", "Invalid image_url: Please provide a valid URL."),
     **dict.fromkeys(("fetch_failed", "fetch_timeout", "forbidden_url", "fetching_off"), NOT_FETCHED),
     "no_subject_found": Told("unknown_foreground", "Could not identify foreground in image."),
-    "invalid_attachment": Told("failed_bg_download", "Failed to read the background image"),
+    "invalid_attachment": NO_BACKGROUND,
+    "broken_background_image": NO_BACKGROUND,
+    "invalid_roi": Told("invalid_roi", "Invalid roi parameter given"),
+    "too_large_for_format": TOO_MANY_PIXELS,
     "malformed_upload": Told("invalid_request", "The request cannot be read"),
     "invalid_request": Told("invalid_request", "Invalid parameter given"),
 }

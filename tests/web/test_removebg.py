@@ -201,6 +201,7 @@ def test_a_bad_picture_is_refused(site: Site, content: bytes, code: str) -> None
     [
         ("no_subject_found", 400, "unknown_foreground"),
         ("broken_picture", 400, "failed_to_read_image"),
+        ("invalid_roi", 400, "invalid_roi"),
         ("too_many_pixels", 400, "resolution_too_high"),
         ("timeout", 500, "timeout"),
     ],
