@@ -14,7 +14,7 @@ from errors import InvalidRequest, MalformedUpload, PictureError, RequestTooLarg
 from storage.base import BlobWriter
 from submission import Submission, Upload
 from web import body
-from web.sources import MANY, NAMES, ONE, Sources, listed, texts
+from web.sources import ATTACHED, FIELDS, MANY, NAMES, ONE, Sources, listed, texts
 
 PICTURES, ENCODED = "images", "image_b64"
 # Longer texts are set aside: no parameter is as long, and no address.
@@ -46,6 +46,7 @@ SCHEMA = {
         },
         ONE: {**_ONE_OR_MORE, "description": "Addresses of pictures."},
         MANY: {**_ONE_OR_MORE, "description": "The same."},
+        **{name: FIELDS[name] for name in ATTACHED},
         ENCODED: {**_ONE_OR_MORE, "description": "Pictures in base64."},
     },
 }
@@ -149,6 +150,10 @@ class Unpacker:
                 continue
             if name == PICTURES:
                 self._take_pictures(value)
+            elif name in ATTACHED:
+                if not isinstance(value, str):
+                    raise InvalidRequest(f"{name} wants a text.", name)
+                self._sources.attach(name, self._short(name, value))
             elif name in NAMES:
                 addresses = listed(value) if name == MANY and isinstance(value, str) else texts(name, value)
                 for url in addresses:

@@ -48,7 +48,9 @@ def parameters_of(given: Mapping[str, object], attachments: Mapping[str, str], d
     Raises InvalidRequest, which names what is wrong or unknown, and UnknownModel.
     """
     if files := sorted(set(given) & set(ATTACHMENTS)):
-        raise InvalidRequest(f"{files[0]} is a file: send it as a part with a file name.")
+        raise InvalidRequest(
+            f"{files[0]} is a file: send it as a part with a file name, or its address as {files[0]}_url."
+        )
     if unknown := sorted(set(given) - set(KNOWN)):
         raise InvalidRequest(f"Unknown parameter: {', '.join(unknown)}. Known are {', '.join(KNOWN)}.", unknown[0])
     own = {name: value for name, value in given.items() if name in JobOptions.model_fields}

@@ -34,10 +34,16 @@ DOOR = Door(
 
 BINARY = {"type": "string", "format": "binary"}
 TEXT = {"type": "string"}
-ADDRESS = {"name": "image_url", "in": "query", "required": False, "schema": TEXT, "description": "Of the picture."}
-TEXTS = {"image_url": TEXT | {"description": "Address of the picture."}, "image_b64": TEXT | {"description": "Base64."}}
+ADDRESSES = {
+    "image_url": TEXT | {"description": "Address of the picture."},
+    "background_image_url": TEXT | {"description": "Address of the picture behind the subject."},
+}
+TEXTS = ADDRESSES | {"image_b64": TEXT | {"description": "The picture in base64; in JSON."}}
 UPLOAD: dict[str, Any] = {
-    "parameters": [ADDRESS, *documented()],
+    "parameters": [
+        *({"name": name, "in": "query", "required": False, "schema": shape} for name, shape in ADDRESSES.items()),
+        *documented(),
+    ],
     "requestBody": {
         "content": {
             "multipart/form-data": {
@@ -46,7 +52,7 @@ UPLOAD: dict[str, Any] = {
                     "properties": {
                         "image": BINARY | {"description": "The picture. The fields file and images do as well."},
                         "background_image": BINARY | {"description": "A picture that goes behind the subject."},
-                        **TEXTS,
+                        **ADDRESSES,
                     },
                 }
             },

@@ -80,11 +80,11 @@ def one_of(name: str, value: str) -> str:
 DOOR = Door(
     FileFields(("image_file",), {"bg_image_file": "background_image"}, ("image_file_b64",), one_picture=True),
     in_our_words,
-    {"image_file_b64": "image_b64"},
+    {"image_file_b64": "image_b64", "bg_image_url": "background_image_url"},
 )
 
 FIELDS: dict[str, Any] = {
-    **dict.fromkeys(("image_url", "image_file_b64", *SAME, "scale"), TEXT),
+    **dict.fromkeys(("image_url", "image_file_b64", "bg_image_url", *SAME, "scale"), TEXT),
     **{name: TEXT | {"enum": [*choices]} for name, choices in CHOICES.items()},
 }
 FILES = {"image_file": BINARY, "bg_image_file": BINARY}

@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter
@@ -14,17 +14,20 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 import fetch_target
-from errors import FetchFailed, InvalidRequest, MalformedUpload
+from errors import FetchFailed, InvalidAttachment, InvalidRequest, MalformedUpload
 from fetching import Fetcher
 from submission import Submission, Upload
 from web.body import KEEP_ALIVE_SECONDS
 
 ONE, MANY = "image_url", "image_urls"
-NAMES = (ONE, MANY)
+# Of a picture that belongs to the whole job, by the name of the attachment that it becomes.
+ATTACHED = {"background_image_url": "background_image"}
+NAMES = (ONE, MANY, *ATTACHED)
 # For the OpenAPI document.
 FIELDS = {
     ONE: {"type": "array", "items": {"type": "string"}, "description": "Addresses of pictures; may be repeated."},
     MANY: {"type": "string", "description": "Addresses with spaces or commas between them, or as a JSON list."},
+    **{name: {"type": "string", "description": f"Address of the {of}."} for name, of in ATTACHED.items()},
 }
 PARAMETERS = [{"name": name, "in": "query", "required": False, "schema": shape} for name, shape in FIELDS.items()]
 # Fetched at once: of one submit, and of all in this process.
@@ -44,9 +47,9 @@ class FetchSlots:
 
 @dataclass(frozen=True)
 class Source:
-    """A picture that is to be fetched, and its place among the files of the submit."""
+    """A picture that is to be fetched, and its place among the files of the submit; none where it is attached."""
 
-    place: int
+    place: int | None
     url: str
     filename: str
 
@@ -63,11 +66,24 @@ class Sources:
         if url:
             self._waiting.append(Source(self._submission.reserve(), url, filename or fetch_target.filename_of(url)))
 
+    def attach(self, name: str, url: str) -> None:
+        """By the name of the parameter. Raises InvalidAttachment when it is the second."""
+        if url and any(source.place is None for source in self._waiting):
+            raise InvalidAttachment(f"{name} came more than once.")
+        if url:
+            self._waiting.append(Source(None, url, ATTACHED[name]))
+
     def take(self, name: str, value: str) -> bool:
-        """Whether a parameter names pictures; then they are noted. Raises InvalidRequest and TooManyFiles."""
+        """Whether a parameter names pictures; then they are noted.
+
+        Raises InvalidRequest, InvalidAttachment and TooManyFiles.
+        """
         if name in NAMES:
-            for url in [value] if name == ONE else listed(value):
-                self.add(url)
+            if name in ATTACHED:
+                self.attach(name, value)
+            else:
+                for url in [value] if name == ONE else listed(value):
+                    self.add(url)
         return name in NAMES
 
     def __len__(self) -> int:
@@ -76,8 +92,8 @@ class Sources:
     async def fetch(self, request: Request, fetching: FetchSlots, keep_alive: Callable[[], None]) -> None:
         """Fetch them all into the submission, where those that fail are noted as rejected files.
 
-        `keep_alive` is called in a thread every KEEP_ALIVE_SECONDS. Raises RequestTooLarge and StorageFull, and
-        MalformedUpload when the client goes away.
+        `keep_alive` is called in a thread every KEEP_ALIVE_SECONDS. Raises RequestTooLarge, StorageFull,
+        InvalidAttachment, and MalformedUpload when the client goes away.
         """
         working = asyncio.gather(
             *(self._work(fetching) for _ in range(min(AT_ONCE, len(self)))), return_exceptions=True
@@ -109,7 +125,9 @@ class Sources:
                 raise
 
     def _fetch_one(self, fetcher: Fetcher, source: Source) -> None:
-        fetch_into(self._submission.add(source.filename, source.place), fetcher, source.url)
+        submission, name = self._submission, source.filename
+        upload = submission.attach(name) if source.place is None else submission.add(name, source.place)
+        fetch_into(upload, fetcher, source.url)
 
 
 def fetch_into(upload: Upload, fetcher: Fetcher, url: str) -> None:
@@ -141,7 +159,3 @@ def texts(name: str, value: object) -> list[str]:
     if len(found) < len(entries):
         raise InvalidRequest(f"{name} wants a text or a list of texts.")
     return found
-
-
-def without_sources(parameters: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in parameters.items() if name not in NAMES}

@@ -57,16 +57,22 @@ async def receive_and_queue(
         for name, value in request.query_params.multi_items():
             sources.take(door.our_name(name), value)
         fields = await body_fields(request, submission, sources, door, keep_alive)
-        attachments = {name: file.input_sha256 for name, file in submission.attachments.items()}
-        # A form field counts more.
-        parameters = parameters_of(door.in_our_words({**query, **fields}), attachments, default_model)
         if not (submission.noted or sources):
             raise NoFiles(f"No picture came with the request. Send one in the field {door.file_fields.pictures[0]!r}.")
+        # A form field counts more.
+        words = door.in_our_words({**query, **fields})
+        # Before anything is fetched for nothing.
+        parameters_of(words, attached(submission), default_model)
         await sources.fetch(request, service.fetching, keep_alive)
+        parameters = parameters_of(words, attached(submission), default_model)
     except BaseException:  # a cancelled request must not leave bytes behind
         await run_in_threadpool(submission.discard)
         raise
     return await run_in_threadpool(enqueue, queue, service.weights, submission, parameters, key)
+
+
+def attached(submission: Submission) -> dict[str, str]:
+    return {name: file.input_sha256 for name, file in submission.attachments.items()}
 
 
 async def body_fields(

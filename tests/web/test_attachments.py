@@ -76,7 +76,9 @@ def test_two_of_them_are_refused(site: Site) -> None:
 def test_one_that_is_no_file_is_refused(site: Site, where: str) -> None:
     query, fields = ("?background_image=beach.png", {}) if where == "query" else ("", {"background_image": "beach.png"})
     told = problem(submit(site, CAT, query=query, **fields), 422, "invalid_request")
-    assert told["detail"] == "background_image is a file: send it as a part with a file name."
+    assert told["detail"] == (
+        "background_image is a file: send it as a part with a file name, or its address as background_image_url."
+    )
     assert_nothing_is_stored(site)
 
 

@@ -1,17 +1,19 @@
 """Pictures by address: fetched into the job in the order of the request, and refused like bad files."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from fetching import Fetcher
 from tests.pictures import encode, ramp
-from tests.queues import LIMITS, PICTURE, stored
+from tests.queues import LIMITS, PICTURE, claim, stored
 from tests.service import SAMPLES, running
 from tests.strangers import Stranger, answers, stranger, then_silence
 from tests.web.bodies import END, field, image, request
@@ -271,3 +273,35 @@ def test_a_picture_by_address_is_cut_out_by_a_real_service(tmp_path: Path) -> No
         assert (job["status"], job["filenames"]) == ("completed", ["cat.jpg"])
         switched = requests.post(f"{service.url}/queue/submit?image_url=http://127.0.0.1:22/", timeout=30)
         assert switched.json()["rejected"][0]["code"] == "invalid_url"
+
+
+@pytest.mark.parametrize("kind", ["params", "files", "json"])
+def test_a_background_by_address(site: Site, urls: list[str], kind: str) -> None:
+    said = {"background_image_url": urls[2], "image_url": urls[0]}
+    sent: dict[str, Any] = {kind: {name: (None, url) for name, url in said.items()} if kind == "files" else said}
+    job_id = answer(site.post("/queue/submit", **sent), 202, Submitted)["job_id"]
+    assert stored(site.queue.storage) == [f"uploads/{job_id}/0", f"uploads/{job_id}/background_image"]
+    (lease,) = claim(site.queue)
+    assert lease.file.params["background_image"] == hashlib.sha256(PICTURES[2]).hexdigest()
+
+
+@pytest.mark.parametrize("page", ["letter", "none"])
+def test_without_its_background_nothing_is_queued(site: Site, urls: list[str], page: str) -> None:
+    wrong = urls[0].replace("/0", f"/{page}")
+    query = {"image_url": urls[0], "background_image_url": wrong, "on_invalid": "skip"}
+    told = problem(site.post("/queue/submit", params=query), 422, "invalid_attachment")
+    assert "background_image" in told["detail"]
+    assert stored(site.queue.storage) == []
+
+
+def test_one_background_is_enough(site: Site, urls: list[str]) -> None:
+    files = {"images": PICTURE, "background_image": PICTURE}
+    twice = {"background_image_url": urls[0]}
+    problem(site.post("/queue/submit", files=files, data=twice), 422, "invalid_attachment")
+    repeated = {"background_image_url": urls[:2]}
+    problem(site.post("/queue/submit", params=repeated), 422, "invalid_attachment")
+    problem(site.post("/queue/submit", json={"background_image_url": ["http://a/1"]}), 422, "invalid_request")
+    files.pop("background_image")
+    both = {**twice, "background_color": "red"}
+    problem(site.post("/queue/submit", files=files, data=both), 422, "several_backgrounds")
+    assert stored(site.queue.storage) == []
