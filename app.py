@@ -21,6 +21,7 @@ import log_setup
 from database.engine import Database
 from database.migrate import upgrade
 from errors import ServiceError, UnknownModel
+from fetching import Fetcher
 from job_worker import JobWorker, init_worker
 from models import catalog
 from models.weights import open_store
@@ -33,6 +34,7 @@ from web import health_routes, problems, queue_routes, submit_routes
 from web.access import TokenGate
 from web.exposure import listens_beyond_loopback
 from web.head import HeadAsGet
+from web.sources import FetchSlots
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,16 @@ def open_queue(settings: Settings) -> QueueManager:
         settings.disk_reserve_bytes,
     )
     return QueueManager(database, LocalStorage(settings.blob_dir), limits, settings.lease_seconds)
+
+
+def fetcher_of(settings: Settings) -> Fetcher:
+    return Fetcher(
+        settings.fetch_urls,
+        settings.max_upload_bytes,
+        settings.fetch_ports,
+        settings.fetch_allowed_hosts,
+        settings.fetch_timeout_seconds,
+    )
 
 
 async def warn_when_open(settings: Settings, worker: JobWorker) -> None:
@@ -97,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.stopping = False
     app.state.weights = open_store(os.environ)
+    app.state.fetching = FetchSlots(fetcher_of(settings))
     problems.register(app)
     app.include_router(submit_routes.router)
     app.include_router(queue_routes.router)

@@ -21,6 +21,7 @@ ServiceError
 ├── IllegalTransition            a job's state does not allow this
 ├── LeaseLost                    somebody else owns the file now
 ├── PictureError                 permanent trouble with one picture; its `code` is stable
+│   └── FetchFailed              its address cannot be fetched
 ├── ModelLoadFailed              the model's files are here, and cannot be loaded
 ├── ProcessingError              transient trouble while working on one picture
 │   ├── NoChild
@@ -176,6 +177,10 @@ class PictureError(ServiceError):
 
     def __reduce__(self) -> tuple[type["PictureError"], tuple[str, str]]:
         return type(self), (self.code, str(self))
+
+
+class FetchFailed(PictureError):
+    """A picture that could not be had from its address."""
 
 
 class ProcessingError(ServiceError):

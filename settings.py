@@ -1,5 +1,6 @@
 """Everything an operator can set, in one frozen value read once by app.py."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -60,6 +61,14 @@ class Settings(BaseSettings):
         7.0, gt=0, le=36_500, description="Jobs, uploads and results older than this are deleted."
     )
     sweep_seconds: float = Field(3600.0, gt=0, description="How often old jobs and orphan bytes are looked for.")
+    fetch_urls: bool = Field(True, description="Whether submits may name pictures by their address.")
+    fetch_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode] = Field(
+        (80, 443), description="Ports that pictures may be fetched from, separated by commas."
+    )
+    fetch_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Hosts and networks to fetch from though they are not public, separated by commas."
+    )
+    fetch_timeout_seconds: float = Field(60.0, gt=0, description="Time to fetch one picture, redirects included.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Origins that browsers may call from, separated by commas. `none`: only our own page."
     )
@@ -78,6 +87,21 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(origin.strip() for origin in value.split(",") if origin.strip() not in ("", "none"))
+
+    @field_validator("fetch_ports", "fetch_allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(entry.strip().lower() for entry in value.split(",") if entry.strip())
+
+    @field_validator("fetch_allowed_hosts")
+    @classmethod
+    def _whole_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if "/" in entry:
+                ip_network(entry)
+        return value
 
     @field_validator("api_token")
     @classmethod

@@ -4,9 +4,11 @@ import hashlib
 import json
 import re
 import unicodedata
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from errors import (
     InvalidAttachment,
@@ -79,17 +81,21 @@ class Upload:
         try:
             image_format = self._check()
         except PictureError as error:
-            self._writer.discard()
-            self._reject(error)
+            self.reject(error)
             return
         self._writer.commit()
         self._accept(NewFile(self._filename, self._writer.key, self._bytes, self._digest.hexdigest(), image_format))
 
+    def reject(self, error: PictureError) -> None:
+        """Forget what has come, and note why; instead of `finish`."""
+        self._submission.forget(self._writer)
+        self._reject(error)
+
     def _reject(self, error: PictureError) -> None:
-        self._submission.rejected.append(RejectedFile(self._index, self._filename, error.code, error.detail))
+        self._submission.noted[self._index] = RejectedFile(self._index, self._filename, error.code, error.detail)
 
     def _accept(self, file: NewFile) -> None:
-        self._submission.accepted.append(file)
+        self._submission.noted[self._index] = file
 
     def _check(self) -> str:
         limits = self._submission.limits
@@ -124,13 +130,16 @@ class Queued:
 
 
 class Submission:
-    """The files of one future job. Not thread-safe: one request owns it. `discard` it unless it was queued."""
+    """The files of one future job. `discard` it unless it was queued.
+
+    One request owns it; only its uploads may be used from several threads.
+    """
 
     def __init__(self, storage: Storage, limits: Limits, job_id: str) -> None:
         self.job_id = job_id
         self.limits = limits
-        self.accepted: list[NewFile] = []
-        self.rejected: list[RejectedFile] = []
+        # What became of each file, by its place.
+        self.noted: dict[int, NewFile | RejectedFile] = {}
         # By the names under which the operation knows them.
         self.attachments: dict[str, NewFile] = {}
         self._storage = storage
@@ -139,16 +148,34 @@ class Submission:
         self._attached: set[str] = set()
         self._bytes = 0
         self._disk_checked_at = 0
+        self._lock = Lock()
 
-    def add(self, raw_filename: str) -> Upload:
-        """Begin the next file. Raises TooManyFiles."""
+    @property
+    def accepted(self) -> list[NewFile]:
+        return [file for _, file in sorted(self.noted.items()) if isinstance(file, NewFile)]
+
+    @property
+    def rejected(self) -> list[RejectedFile]:
+        return [file for _, file in sorted(self.noted.items()) if isinstance(file, RejectedFile)]
+
+    def reserve(self) -> int:
+        """The place of the next file, which may come later than others. Raises TooManyFiles."""
         index = self._files
         if index >= self.limits.max_files_per_job:
             raise TooManyFiles(
                 f"One job takes at most {self.limits.max_files_per_job} files. Please split them into several jobs."
             )
         self._files += 1
+        return index
+
+    def add(self, raw_filename: str, place: int | None = None) -> Upload:
+        """Begin the next file, or that of a reserved place. Raises TooManyFiles."""
+        index = self.reserve() if place is None else place
         return Upload(self, self._create(str(index)), index, clean_filename(raw_filename, index))
+
+    def set_aside(self) -> BlobWriter:
+        """Room in storage for something that is no file yet; `forget` it."""
+        return self._create(f"aside-{uuid.uuid4().hex}")
 
     def attach(self, name: str) -> Upload:
         """Begin a picture that belongs to the whole job. Its upload raises InvalidAttachment."""
@@ -158,9 +185,16 @@ class Submission:
         return AttachmentUpload(self, self._create(name), 0, name)
 
     def _create(self, name: str) -> BlobWriter:
-        writer = self._storage.create(f"uploads/{self.job_id}/{name}")
-        self._writers.append(writer)
+        with self._lock:
+            writer = self._storage.create(f"uploads/{self.job_id}/{name}")
+            self._writers.append(writer)
         return writer
+
+    def forget(self, writer: BlobWriter) -> None:
+        """Remove the bytes of one file."""
+        # Not while another is created: a place that seems empty may go with its last file.
+        with self._lock:
+            writer.discard()
 
     def take(self, files: Iterable[Path | str | tuple[str, bytes]]) -> None:
         """Take files that are on this machine, by path or as (name, bytes)."""
@@ -177,10 +211,11 @@ class Submission:
 
     def count(self, more_bytes: int) -> None:
         """Note bytes that arrived. Raises RequestTooLarge and StorageFull."""
-        self._bytes += more_bytes
-        if self._bytes >= self._disk_checked_at:
-            self.check_disk()
-            self._disk_checked_at = self._bytes + DISK_CHECK_BYTES
+        with self._lock:
+            self._bytes += more_bytes
+            if self._bytes >= self._disk_checked_at:
+                self.check_disk()
+                self._disk_checked_at = self._bytes + DISK_CHECK_BYTES
         if self._bytes > self.limits.max_request_bytes:
             limit = self.limits.max_request_bytes / 2**20
             raise RequestTooLarge(

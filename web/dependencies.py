@@ -8,6 +8,7 @@ from models.weights import WeightStore
 from queue_manager import QueueManager
 from settings import Settings
 from web import schemas
+from web.sources import FetchSlots
 
 SHAPE = schemas.ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
 # What it refers to is among the document's components already.
@@ -39,6 +40,12 @@ async def weights_of(request: Request) -> WeightStore:
     return weights
 
 
+async def fetching_of(request: Request) -> FetchSlots:
+    fetching: FetchSlots = request.app.state.fetching
+    return fetching
+
+
 Queue = Annotated[QueueManager, Depends(queue_of)]
 ServiceSettings = Annotated[Settings, Depends(settings_of)]
 Weights = Annotated[WeightStore, Depends(weights_of)]
+Fetching = Annotated[FetchSlots, Depends(fetching_of)]

@@ -1,23 +1,22 @@
 """Multipart straight from the socket into storage, never a whole file in memory and no temporary folder."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from errors import MalformedUpload, RequestTooLarge, ServiceError
+from errors import MalformedUpload, RequestTooLarge
 from submission import Submission, Upload
+from web import body
 from web.parameters import ATTACHMENTS
 
 # Large enough that a hop into a thread costs nothing beside the write itself.
 WRITE_BYTES = 512 * 1024
 MAX_FIELD_BYTES = 64 * 1024
 MAX_FIELDS = 100
-KEEP_ALIVE_SECONDS = 15.0
 # Boundaries and part headers beside the files themselves.
 OVERHEAD_BYTES = 2**20
 
@@ -46,8 +45,15 @@ class Part:
 class Receiver:
     """Turns the parser's callbacks into calls that may block, to be made in a thread."""
 
-    def __init__(self, submission: Submission, boundary: bytes, file_fields: FileFields) -> None:
+    def __init__(
+        self,
+        submission: Submission,
+        boundary: bytes,
+        file_fields: FileFields,
+        take_field: Callable[[str, str], bool],
+    ) -> None:
         self.fields: dict[str, str] = {}
+        self._take_field = take_field
         self._file_fields = file_fields
         self._submission = submission
         self._calls: list[Callable[[], None]] = []
@@ -74,7 +80,11 @@ class Receiver:
         )
 
     async def feed(self, chunk: bytes) -> None:
-        self._parser.write(chunk)
+        """Raises MalformedUpload, RequestTooLarge, TooManyFiles and InvalidAttachment."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise unreadable(error) from error
         calls, self._calls = self._calls, []
         if calls:
             await run_in_threadpool(run_all, calls)
@@ -133,8 +143,9 @@ class Receiver:
             self._write_later()
             self._calls.append(self._end_file)
         else:
-            self.fields[self._part.name] = self._data.decode("utf-8", "replace")
+            name, value = self._part.name, self._data.decode("utf-8", "replace")
             self._data = bytearray()
+            self._calls.append(lambda: self._note(name, value))
 
     def _on_end(self) -> None:
         self._ended = True
@@ -143,6 +154,10 @@ class Receiver:
         data, self._data = bytes(self._data), bytearray()
         if data:
             self._calls.append(lambda: self._write(data))
+
+    def _note(self, name: str, value: str) -> None:
+        if not self._take_field(name, value):
+            self.fields[name] = value
 
     def _begin(self, upload: Upload) -> None:
         self._upload = upload
@@ -169,16 +184,25 @@ def run_all(calls: list[Callable[[], None]]) -> None:
         call()
 
 
+def not_taken(name: str, value: str) -> bool:
+    return False
+
+
 def unreadable(error: FormParserError) -> MalformedUpload:
     return MalformedUpload(f"The multipart body cannot be read: {str(error).rstrip('.')}.")
 
 
 async def receive(
-    request: Request, submission: Submission, keep_alive: Callable[[], None], file_fields: FileFields = QUEUE_FIELDS
+    request: Request,
+    submission: Submission,
+    keep_alive: Callable[[], None],
+    file_fields: FileFields = QUEUE_FIELDS,
+    take_field: Callable[[str, str], bool] = not_taken,
 ) -> dict[str, str]:
     """Read the whole body into the submission; return the form fields beside the files.
 
-    `keep_alive` is called in a thread every KEEP_ALIVE_SECONDS.
+    `keep_alive` is called in a thread every KEEP_ALIVE_SECONDS. `take_field` is called with each field where it stands
+    among the files, and says whether it keeps it for itself.
 
     Raises MalformedUpload, RequestTooLarge, TooManyFiles and InvalidAttachment.
     """
@@ -188,35 +212,11 @@ async def receive(
             f"Send the pictures as multipart/form-data in the field {file_fields.pictures[0]!r}, for example with "
             f"curl -F {file_fields.pictures[0]}=@photo.jpg."
         )
-    limit = submission.limits.max_request_bytes + OVERHEAD_BYTES
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        submission.count(int(length))
-    received = 0
-    refusal: ServiceError | None = None
     try:
-        receiver = Receiver(submission, options[b"boundary"], file_fields)
-        renewed_at = time.monotonic()
-        async for chunk in request.stream():
-            received += len(chunk)
-            if time.monotonic() - renewed_at > KEEP_ALIVE_SECONDS:
-                await run_in_threadpool(keep_alive)
-                renewed_at = time.monotonic()
-            if received > limit:
-                raise refusal or RequestTooLarge(f"The body is larger than the {limit} bytes that one submit may have.")
-            # A client that is still sending does not read an answer: hear it out, without keeping anything.
-            if refusal is None and chunk:
-                try:
-                    await receiver.feed(chunk)
-                except FormParserError as error:
-                    refusal = unreadable(error)
-                except ServiceError as error:
-                    refusal = error
-        if refusal is not None:
-            raise refusal
-        receiver.finish()
-    except ClientDisconnect:
-        raise MalformedUpload("The connection was closed before the upload was complete.") from None
+        receiver = Receiver(submission, options[b"boundary"], file_fields, take_field)
     except FormParserError as error:
         raise unreadable(error) from error
+    limit = submission.limits.max_request_bytes + OVERHEAD_BYTES
+    await body.read(request, submission, limit, receiver.feed, keep_alive)
+    receiver.finish()
     return receiver.fields

@@ -1,4 +1,4 @@
-"""Submit: from a multipart body to a queued job."""
+"""Submit: from a form, JSON or addresses to a queued job."""
 
 from typing import Annotated
 
@@ -10,18 +10,19 @@ from errors import ServiceError
 from models.weights import WeightStore
 from queue_manager import QueueManager
 from submission import Queued, Submission
-from web import multipart, schemas
-from web.dependencies import NO_ROOM, PROBLEM, Queue, ServiceSettings, Weights
+from web import json_body, multipart, schemas
+from web.dependencies import NO_ROOM, PROBLEM, Fetching, Queue, ServiceSettings, Weights
 from web.parameters import Parameters, documented, parameters_of
+from web.sources import FIELDS, PARAMETERS, FetchSlots, Sources, without_sources
 
-UPLOAD = {
+DOCUMENTED = {
+    "parameters": [*PARAMETERS, *documented()],
     "requestBody": {
         "required": True,
         "content": {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["images"],
                     "properties": {
                         "images": {
                             "type": "array",
@@ -33,22 +34,25 @@ UPLOAD = {
                             "format": "binary",
                             "description": "A picture that goes behind all subjects, scaled to cover each result.",
                         },
+                        **FIELDS,
                     },
                 }
-            }
+            },
+            "application/json": {"schema": json_body.SCHEMA},
         },
-    }
+    },
 }
 router = APIRouter(prefix="/queue", tags=["queue"], responses=PROBLEM)
 
 
-@router.post("/submit", status_code=202, responses=NO_ROOM, openapi_extra=UPLOAD | {"parameters": documented()})
+@router.post("/submit", status_code=202, responses=NO_ROOM, openapi_extra=DOCUMENTED)
 async def submit(
     request: Request,
     response: Response,
     queue: Queue,
     settings: ServiceSettings,
     weights: Weights,
+    fetching: Fetching,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -61,7 +65,7 @@ async def submit(
     """Queue pictures. They are on disk and in the database before the answer comes."""
     key = None if idempotency_key is None else await run_in_threadpool(queue.keys.reserve, idempotency_key)
     try:
-        queued = await receive_and_queue(request, queue, settings.default_model, weights, key)
+        queued = await receive_and_queue(request, queue, settings.default_model, weights, fetching, key)
     except BaseException:  # a cancelled request must not hold its key either
         if isinstance(key, Reservation):
             await run_in_threadpool(queue.keys.release, key)
@@ -73,10 +77,16 @@ async def submit(
 
 
 async def receive_and_queue(
-    request: Request, queue: QueueManager, default_model: str, weights: WeightStore, key: Reservation | KnownKey | None
+    request: Request,
+    queue: QueueManager,
+    default_model: str,
+    weights: WeightStore,
+    fetching: FetchSlots,
+    key: Reservation | KnownKey | None,
 ) -> Queued:
     # Before the pictures: nobody should upload them for nothing.
-    parameters_of(request.query_params, {}, default_model)
+    query = without_sources(request.query_params)
+    parameters_of(query, {}, default_model)
     length = request.headers.get("content-length", "")
     expected_bytes = int(length) if length.isdecimal() else 0
     submission = await run_in_threadpool(queue.begin_submission, expected_bytes, isinstance(key, KnownKey))
@@ -86,10 +96,19 @@ async def receive_and_queue(
             if isinstance(key, Reservation):
                 queue.keys.renew(key)
 
-        fields = await multipart.receive(request, submission, keep_alive)
+        sources = Sources(submission)
+        for name, value in request.query_params.multi_items():
+            sources.take(name, value)
+        if json_body.is_json(request):
+            fields = await json_body.receive(request, submission, sources, keep_alive)
+        elif "content-type" in request.headers or not sources:
+            fields = await multipart.receive(request, submission, keep_alive, take_field=sources.take)
+        else:  # the query says it all
+            fields = {}
         attachments = {name: file.input_sha256 for name, file in submission.attachments.items()}
         # A form field counts more.
-        parameters = parameters_of({**request.query_params, **fields}, attachments, default_model)
+        parameters = parameters_of({**query, **fields}, attachments, default_model)
+        await sources.fetch(request, fetching, keep_alive)
     except BaseException:  # a cancelled request must not leave bytes behind
         await run_in_threadpool(submission.discard)
         raise

@@ -60,7 +60,7 @@ def test_a_flood_of_empty_fields_is_refused(site: Site) -> None:
     "content_type",
     [
         None,
-        "application/json",
+        "application/json-patch+json",
         "application/x-www-form-urlencoded",
         "image/png",
         "multipart/form-data",
@@ -79,7 +79,7 @@ def test_another_content_type_is_refused(site: Site, content_type: str | None) -
 
 
 def test_a_body_that_is_no_form_is_told_how_to_send_one(site: Site) -> None:
-    told = problem(site.post("/queue/submit", json={"images": ["cat.png"]}), 400, "malformed_upload")
+    told = problem(site.post("/queue/submit", data={"images": "cat.png"}), 400, "malformed_upload")
     for words in ("multipart/form-data", "'images'", "curl -F"):
         assert words in told["detail"]
 
