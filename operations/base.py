@@ -1,7 +1,8 @@
 """What an operation on a picture is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import BaseModel
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 # What a file's smallness is worth in time; the figures are in operations/png.py.
 Compression = Literal["fast", "balanced", "small"]
+
+NO_ATTACHMENTS: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,18 @@ class Operation(Protocol):
     @property
     def Params(self) -> type[BaseModel]: ...
 
-    def run(self, image: bytes, params: BaseModel, session: "Session", max_pixels: int) -> Result:
+    @property
+    def attachments(self) -> Sequence[str]:
+        """Those of its params that stand for a file which came along; `run` gets the bytes of those that are set."""
+        ...
+
+    def run(
+        self,
+        image: bytes,
+        params: BaseModel,
+        session: "Session",
+        max_pixels: int,
+        attachments: Mapping[str, bytes] = NO_ATTACHMENTS,
+    ) -> Result:
         """Do it. Raises PictureError when this picture can never be processed."""
         ...

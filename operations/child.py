@@ -193,9 +193,14 @@ def _work(task: Task) -> Outcome:
     begin = time.perf_counter()
     operation = OPERATIONS[task.operation]
     params = operation.Params.model_validate(task.params)
-    image = Loaded.setup.storage.get(task.input_key)
-    result = operation.run(image, params, session, Loaded.setup.max_pixels)
-    Loaded.setup.storage.put(task.output_key, result.data)
+    storage = Loaded.setup.storage
+    image = storage.get(task.input_key)
+    # What came along with a job lies beside its pictures.
+    folder, _, _ = task.input_key.rpartition("/")
+    attached = [name for name in operation.attachments if getattr(params, name) is not None]
+    attachments = {name: storage.get(f"{folder}/{name}") for name in attached}
+    result = operation.run(image, params, session, Loaded.setup.max_pixels, attachments)
+    storage.put(task.output_key, result.data)
     return Outcome(
         output_key=task.output_key,
         output_bytes=len(result.data),

@@ -32,6 +32,16 @@ def to_rgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, byte
     return _plain_rgb(image), None
 
 
+def between(image: Image.Image, profile: bytes | None, wanted: bytes | None) -> Image.Image:
+    """RGB colours of one profile as those of another; none means sRGB. A damaged profile leaves them as they are."""
+    if profile == wanted:
+        return image
+    try:
+        return _converted(image, _opened(profile), _opened(wanted))
+    except (ImageCms.PyCMSError, OSError):
+        return image
+
+
 def needs_conversion(profile: bytes | None) -> bool:
     """Whether RGB pixels cannot simply be handed on with this profile."""
     return profile is not None and _colour_space(profile) != b"RGB "
@@ -97,15 +107,28 @@ def _through(profile: bytes, image: Image.Image) -> Image.Image:
         return _plain_rgb(image)
 
 
+def _opened(profile: bytes | None) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB") if profile is None else BytesIO(profile))
+
+
 def _to_srgb(
     profile: ImageCms.ImageCmsProfile,
     image: Image.Image,
     precision: ImageCms.Flags = ImageCms.Flags.HIGHRESPRECALC,
 ) -> Image.Image:
+    return _converted(image, profile, _opened(None), precision)
+
+
+def _converted(
+    image: Image.Image,
+    profile: ImageCms.ImageCmsProfile,
+    wanted: ImageCms.ImageCmsProfile,
+    precision: ImageCms.Flags = ImageCms.Flags.HIGHRESPRECALC,
+) -> Image.Image:
     converted = ImageCms.profileToProfile(
         image,
         profile,
-        ImageCms.createProfile("sRGB"),
+        wanted,
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
         outputMode="RGB",
         flags=precision | ImageCms.Flags.BLACKPOINTCOMPENSATION,

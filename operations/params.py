@@ -13,7 +13,7 @@ Size = Literal["preview", "medium", "hd", "full"]
 # In megapixels, as remove.bg has them; `full` is the picture's own.
 MEGAPIXELS: Mapping[Size, float | None] = {"preview": 0.25, "medium": 1.5, "hd": 4.0, "full": None}
 
-_LENGTH = re.compile(r"(-?\d{1,6}(?:\.\d{1,4})?)(px|%)?")
+_LENGTH = re.compile(r"(-?\d{1,6}(?:\.\d{1,4})?)(px|%)?", re.ASCII)
 
 
 def lengths(text: str, counts: tuple[int, ...]) -> list[tuple[float, bool]]:
@@ -58,7 +58,11 @@ def _margin(text: str) -> str:
 
 
 def _region(text: str) -> str:
-    return _not_negative(text, (4,))
+    left, top, right, bottom = lengths(_not_negative(text, (4,)), (4,))
+    for (low, relative), (high, other) in ((left, right), (top, bottom)):
+        if relative == other and low >= high:
+            raise ValueError(f"the region {text!r} is empty: x1 y1 x2 y2 are its upper left and its lower right corner")
+    return text
 
 
 def _offset(text: str) -> str:
@@ -152,6 +156,12 @@ class Params(BaseModel):
     sam_prompt: str | None = Field(
         None, max_length=10_000, description="For the model sam: points and rectangles as JSON, as rembg takes them."
     )
+
+    @property
+    def most_pixels(self) -> int | None:
+        """How large the picture may be when it is worked on; None is as large as it comes."""
+        limits = [limit for limit in (MEGAPIXELS[self.size], self.max_megapixels) if limit is not None]
+        return max(1, int(min(limits) * 1e6)) if limits else None
 
     @model_validator(mode="after")
     def _one_background(self) -> "Params":

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 import image_header
 from errors import PictureError
 from image_header import Format
-from operations import colour
+from operations import colour, resizing
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
@@ -43,6 +43,10 @@ _UPRIGHT: Mapping[object, tuple[bool, int | None]] = {
     8: (True, 0),
 }
 
+# A JPEG that is to become smaller is decoded at up to an eighth of its size, but at least this much larger than wanted:
+# its own way to shrink is quick and coarse.
+_SHRINK_BY_LANCZOS = 2
+
 _PNG_BIT_DEPTH = 24  # offset in the file: signature 8, chunk head 8, width 4, height 4
 
 
@@ -54,10 +58,12 @@ class Picture:
     opaque: bool = True
     icc_profile: bytes | None = None
     notes: Mapping[str, object] = field(default_factory=dict)
+    # How long its sides are now, as a share of those in the file.
+    shrunk_to: float = 1.0
 
 
-def decode(data: bytes, max_pixels: int) -> Picture:
-    """The first frame, upright, without any metadata but an RGB profile.
+def decode(data: bytes, max_pixels: int, most_pixels: int | None = None) -> Picture:
+    """The first frame, upright, without any metadata but an RGB profile, and made smaller if it has too many pixels.
 
     Raises PictureError: the codes of image_header.inspect, or broken_picture.
     """
@@ -66,7 +72,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         image: Image.Image = Image.open(BytesIO(data), formats=[_DECODERS[kind]])
         notes = {"source_format": kind} | _frame_notes(image, kind)
         profile = image.info.get("icc_profile")
-        rgba = _plain_jpeg(data, image, profile) if kind == "jpeg" else None
+        rgba = _plain_jpeg(data, image, profile, most_pixels) if kind == "jpeg" else None
         opaque = True
         if rgba is None:
             image.load()
@@ -78,11 +84,13 @@ def decode(data: bytes, max_pixels: int) -> Picture:
             opaque = alpha is None
         # Only now: loading a TIFF or HEIC turns it and takes the tag away.
         orientation, exif_notes = _orientation(image)
-        return Picture(_upright(rgba, orientation), opaque, profile, notes | exif_notes)
+        width, height = resizing.fitting(*image.size, most_pixels)
+        upright = _upright(resizing.resize(rgba, width, height, opaque=opaque), orientation)
+        return Picture(upright, opaque, profile, notes | exif_notes, shrunk_to=max(width, height) / max(image.size))
 
 
-def cut_out(picture: Picture, masks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The picture once for every mask, one below the other: (masks · height) × width × 4, straight RGBA.
+def cut_out(picture: Picture, masks: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """The picture once for every mask: height × width × 4, straight RGBA.
 
     A pixel is never more opaque than it was in the picture; colour is zero where nothing can be seen. The picture's own
     alpha is overwritten: a copy of a large picture takes as long as reading it.
@@ -92,8 +100,8 @@ def cut_out(picture: Picture, masks: Sequence[NDArray[np.uint8]]) -> NDArray[np.
     for mask in masks:
         alpha = mask if own is None else np.minimum(mask, own)
         picture.rgba[..., 3] = alpha
-        layers.append(cv2.copyTo(picture.rgba, alpha))  # all zero where alpha is
-    return np.asarray(np.vstack(layers) if len(layers) > 1 else layers[0], np.uint8)
+        layers.append(np.asarray(cv2.copyTo(picture.rgba, alpha), np.uint8))  # all zero where alpha is
+    return layers
 
 
 @contextmanager
@@ -123,15 +131,20 @@ def _refusals(kind: Format, max_pixels: int) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = former_limit
 
 
-def _plain_jpeg(data: bytes, image: Image.Image, profile: bytes | None) -> NDArray[np.uint8] | None:
+def _plain_jpeg(
+    data: bytes, image: Image.Image, profile: bytes | None, most_pixels: int | None
+) -> NDArray[np.uint8] | None:
     """An ordinary JPEG, decoded straight to RGBA: half the time of Pillow and a conversion.
 
     None for what needs Pillow's care: other colours than RGB, and damage, of which only Pillow knows what is bearable.
     """
     if image.mode != "RGB" or colour.needs_conversion(profile):
         return None
+    width, height = (_SHRINK_BY_LANCZOS * side for side in resizing.fitting(*image.size, most_pixels))
     try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGBA", strict=True)
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data, "RGBA", min_width=min(width, image.width), min_height=min(height, image.height), strict=True
+        )
     except ValueError:
         return None
     return pixels

@@ -1,4 +1,4 @@
-"""RGBA pixels as a PNG file, by ISA-L or zlib: in a fraction of the time that Pillow takes with its defaults."""
+"""RGBA or grey pixels as a PNG file, by ISA-L or zlib: in a fraction of the time that Pillow takes by default."""
 
 import struct
 import zlib
@@ -19,19 +19,19 @@ _PACKERS: Mapping[Compression, Callable[[], Any]] = {
     "small": lambda: zlib.compressobj(9),
 }
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_EIGHT_BITS, _RGBA = 8, 6
+_EIGHT_BITS, _GREY, _RGBA = 8, 0, 6
 _UP = 2  # each byte as its difference to the one above: of all filters that take no choice, it gives the smallest files
 _STRIP_BYTES = 2**19  # what is filtered at once: stays in the processor's cache on its way to the packer
 
 
-def encode(rgba: NDArray[np.uint8], icc_profile: bytes | None = None, compression: Compression = "fast") -> bytes:
-    """A height × width × 4 array with straight alpha as PNG, which an RGB profile may accompany."""
-    height, width = rgba.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, _EIGHT_BITS, _RGBA, 0, 0, 0)
+def encode(pixels: NDArray[np.uint8], icc_profile: bytes | None = None, compression: Compression = "fast") -> bytes:
+    """A height × width × 4 array with straight alpha, which an RGB profile may accompany, or a grey one without it."""
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, _EIGHT_BITS, _GREY if pixels.ndim == 2 else _RGBA, 0, 0, 0)
     profile = b"" if icc_profile is None else _chunk(b"iCCP", b"ICC profile\0\0", zlib.compress(icc_profile))
-    rows = np.ascontiguousarray(rgba).reshape(height, width * 4)
-    pixels = (_chunk(b"IDAT", piece) for piece in _packed(rows, compression) if piece)
-    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), profile, *pixels, _chunk(b"IEND")))
+    rows = np.ascontiguousarray(pixels).reshape(height, -1)
+    packed = (_chunk(b"IDAT", piece) for piece in _packed(rows, compression) if piece)
+    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), profile, *packed, _chunk(b"IEND")))
 
 
 def _packed(rows: NDArray[np.uint8], compression: Compression) -> list[bytes]:

@@ -1,7 +1,6 @@
 """The operation as a whole, with real weights on the real photos of docs/samples."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from PIL import ExifTags, Image
 from pydantic import ValidationError
 
 from errors import PictureError
-from models.catalog import MODELS
-from models.sessions import Session, load
-from models.weights import open_store
+from models.sessions import Session
 from operations.background_removal import BackgroundRemoval
 from operations.base import Operation, Result
 from operations.picture import decode
@@ -24,22 +21,6 @@ from tests.pictures import encode, heic, rgb_profile
 LIMIT = 50_000_000
 SAMPLES = sorted((Path(__file__).parents[2] / "docs" / "samples").glob("*.jpg"))
 PARAMS = BackgroundRemoval.Params(model="u2netp")
-
-
-@pytest.fixture(scope="module")
-def session() -> Session:
-    model = MODELS["u2netp"]
-    return load(model, open_store(os.environ).pull(model, lambda done, total: None), threads=2)
-
-
-@pytest.fixture(scope="module")
-def rembg_session() -> Iterator[Any]:
-    """rembg's own, from the same file, with its own defaults."""
-    import rembg
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REMBG_HOME", str(open_store(os.environ).home))
-        yield rembg.new_session("u2netp")
 
 
 def run(data: bytes, session: Session) -> Result:

@@ -8,17 +8,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from errors import ChildDied, FileTimeout, ModelLoadFailed, PictureError
+from errors import BlobMissing, ChildDied, FileTimeout, ModelLoadFailed, PictureError
 from models import catalog
 from models.weights import open_store
 from operations.child import ChildSetup, Task, warm
 from operations.child_handle import Child, fork_server
 from operations.pool import WARM_SHARE, ChildPool, Plan, child_bytes
 from storage.local import LocalStorage
+from tests.pictures import encode
 from tests.service import ROOT, SAMPLES, alive, wait_until_dead
 
 MODEL = "u2netp"
@@ -73,6 +77,24 @@ def test_a_picture_goes_from_storage_to_storage(
     written = storage.get(outcome.output_key)
     assert written.startswith(b"\x89PNG")
     assert (outcome.output_bytes, outcome.content_type, outcome.extension) == (len(written), "image/png", "png")
+
+
+def test_what_came_along_lies_beside_the_picture(
+    pool: ChildPool, storage: LocalStorage, weights: tuple[Path, ...]
+) -> None:
+    """The background picture reaches the operation; without its bytes there is no result."""
+    plain = task(storage)
+    options = {"background_image": "0" * 64, "format": "png", "crop": True}
+    dressed = replace(plain, params={**plain.params, **options}, output_key="results/0/dressed")
+    with pytest.raises(BlobMissing, match="in/0/background_image"):
+        pool.run("lease", MODEL, weights, dressed, 60)
+    green = Image.new("RGB", (20, 20), (0, 255, 0))
+    storage.put("in/0/background_image", encode(green, "PNG"))
+    outcome = pool.run("lease", MODEL, weights, dressed, 60)
+    result = Image.open(BytesIO(storage.get(outcome.output_key)))
+    assert result.size == (outcome.width, outcome.height)
+    assert result.getpixel((0, 0)) == (0, 255, 0, 255)
+    assert outcome.notes["subject_box"]
 
 
 def test_a_child_is_reused_and_replaced_after_its_number_of_files(

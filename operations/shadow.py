@@ -1,0 +1,49 @@
+"""A soft shadow under a subject. For child processes only."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from operations import layers
+from operations.box import Box, in_pixels, whole
+from operations.layers import Pixels
+from operations.params import Params, lengths
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """Black. Opacity from 0 to 1; how far it fades out beyond its edge and where it lies, in pixels."""
+
+    opacity: float
+    blur: int
+    right: int
+    down: int
+
+    def around(self, subject: Box) -> Box:
+        """The subject and its shadow."""
+        return subject.joined(subject.moved(self.right, self.down).grown(*[self.blur] * 4))
+
+    def of(self, alpha: Pixels, beyond: int) -> Pixels:
+        """The shadow of what has this alpha, height × width × 4; beyond its frame that goes on as an OpenCV border."""
+        shadow = np.zeros((*alpha.shape, 4), np.uint8)
+        window = whole(alpha).moved(-self.right, -self.down)
+        if abs(self.right) < window.width and abs(self.down) < window.height:
+            # As in CSS: the edge is as wide as the blur on either side.
+            soft = layers.softened(alpha, self.blur / 2, beyond)
+            shadow[..., 3] = cv2.convertScaleAbs(layers.seen_through(window, soft, beyond), alpha=self.opacity)
+        return shadow
+
+
+def asked(params: Params, shorter_side: int) -> Shadow | None:
+    """The shadow that is asked for; per cent are those of the picture's shorter side."""
+    if not params.shadow:
+        return None
+    (blur,) = lengths(params.shadow_blur, (1,))
+    right, down = lengths(params.shadow_offset, (2,))
+    return Shadow(
+        params.shadow_opacity / 100,
+        in_pixels(blur, shorter_side),
+        in_pixels(right, shorter_side),
+        in_pixels(down, shorter_side),
+    )
