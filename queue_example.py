@@ -65,7 +65,7 @@ def general_options() -> argparse.ArgumentParser:
 
 
 def add_options_of_submit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, or a pattern in quotes")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, a pattern in quotes, or an address")
     parser.add_argument("--model", help="one of `models` (default: the service's)")
     parser.add_argument("--priority", choices=["low", "normal", "high"], default="normal", help="who goes first")
     parser.add_argument("--wait", action="store_true", help="follow the jobs until they have ended")

@@ -5,10 +5,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from cli.trouble import Trouble
 
 EXTENSIONS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"}
+ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 # Small enough that the first pictures are worked on while others still travel.
 JOB_BYTES = 256 * 2**20
 # Room for the multipart headers of a picture with the longest file name.
@@ -16,18 +18,25 @@ PART_BYTES = 2048
 
 
 class Picture(NamedTuple):
-    """A file to submit, and where its result belongs below the output folder."""
+    """A file to submit, or the address of a picture, and where its result belongs below the output folder."""
 
-    path: Path
+    source: Path | str
     name: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes that are sent for it, beside its headers."""
+        return 0 if isinstance(self.source, str) else self.source.stat().st_size
 
 
 def collect(argument: str, recursive: bool, out: str | None) -> list[Picture]:
-    """The pictures that an argument means: a file, or those of a folder or pattern in natural order.
+    """The pictures that an argument means: a file, an address, or those of a folder or pattern in natural order.
 
     Earlier results are left out: what lies in the folder `out`, if that is inside the folder that was named.
     Raises Trouble if there are none.
     """
+    if ADDRESS.match(argument):
+        return [Picture(argument, name_of(argument))]
     root = Path(argument)
     if root.is_dir():
         pictures = pictures_of_folder(root, recursive, Path(out or argument))
@@ -39,6 +48,13 @@ def collect(argument: str, recursive: bool, out: str | None) -> list[Picture]:
     if not pictures:
         raise Trouble(f"No such file: {argument}.")
     return pictures
+
+
+def name_of(address: str) -> Path:
+    """The last part of an address without what follows a `?`."""
+    path = re.split(r"[?#]", ADDRESS.sub("", address), maxsplit=1)[0]
+    name = Path(unquote(path.partition("/")[2])).name
+    return Path(name if name.strip(".") else "image")
 
 
 def pictures_of_folder(root: Path, recursive: bool, out: Path) -> list[Picture]:
@@ -70,7 +86,7 @@ def batches(pictures: Sequence[Picture], max_files: int, max_bytes: int) -> list
     jobs: list[list[Picture]] = []
     space = 0
     for picture in pictures:
-        needed = picture.path.stat().st_size + PART_BYTES
+        needed = picture.size + PART_BYTES
         if needed > space or len(jobs[-1]) == max_files:
             jobs.append([])
             space = min(max_bytes, JOB_BYTES)

@@ -64,7 +64,7 @@ class Submission:
     def send(self, jobs: Sequence[Sequence[Picture]], max_bytes: int) -> None:
         """Queue each list of pictures as one job, without those that are larger than `max_bytes`."""
         with self._screen.bytes_bar() as bar:
-            sizes = [picture.path.stat().st_size for pictures in jobs for picture in pictures]
+            sizes = [picture.size for pictures in jobs for picture in pictures]
             task = bar.add_task("Sending", total=sum(sizes))
             for pictures in jobs:
                 self._send_job(pictures, max_bytes, lambda count: bar.advance(task, count))
@@ -72,7 +72,7 @@ class Submission:
     def _send_job(self, pictures: Sequence[Picture], max_bytes: int, advance: Callable[[int], object]) -> None:
         job, rejected = self._offer(pictures, max_bytes, advance)
         places = {entry["index"] for entry in rejected}
-        self.rejected += [entry | {"filename": str(pictures[entry["index"]].path)} for entry in rejected]
+        self.rejected += [entry | {"filename": str(pictures[entry["index"]].source)} for entry in rejected]
         if job is not None:
             self.jobs[job["job_id"]] = job
             self._names[job["job_id"]] = [picture.name for place, picture in enumerate(pictures) if place not in places]
@@ -84,14 +84,14 @@ class Submission:
         self, pictures: Sequence[Picture], max_bytes: int, advance: Callable[[int], object]
     ) -> tuple[Json | None, list[Json]]:
         """The job that was made, if any, and an entry for each picture that is refused; `index` is its place."""
-        sizes = [picture.path.stat().st_size for picture in pictures]
+        sizes = [picture.size for picture in pictures]
         fitting = [place for place, size in enumerate(sizes) if size <= max_bytes]
         rejected = [too_large(place, max_bytes) for place, size in enumerate(sizes) if size > max_bytes]
         if not fitting or (rejected and not self._skip_invalid):
             advance(sum(sizes))
             return None, rejected
         try:
-            job = self._upload([pictures[place].path for place in fitting], advance)
+            job = self._upload([pictures[place].source for place in fitting], advance)
             refused = job["rejected"]
         except FilesRefused as refusal:
             job = None
@@ -100,13 +100,13 @@ class Submission:
         rejected += [entry | {"index": fitting[entry["index"]]} for entry in refused]
         return job, rejected
 
-    def _upload(self, paths: Sequence[Path], advance: Callable[[int], object]) -> Json:
-        upload = Upload(paths, advance, self._attachments)
+    def _upload(self, sources: Sequence[Path | str], advance: Callable[[int], object]) -> Json:
+        upload = Upload(sources, advance, self._attachments)
         try:
             return self._client.submit(upload, **self._query)
         except KeyboardInterrupt:
             if upload.is_whole:
-                self._screen.note(f"The job that begins with {paths[0]} may have been queued: see `list`.")
+                self._screen.note(f"The job that begins with {sources[0]} may have been queued: see `list`.")
             raise
 
     def follow(self, results: Results | None) -> None:

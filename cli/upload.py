@@ -14,15 +14,15 @@ CHUNK_BYTES = 2**16
 
 @dataclass(frozen=True)
 class Part:
-    """A file in the body: its size in bytes when the upload was made, and the headers that go before it."""
+    """A file in the body, if it is one: its size in bytes when the upload was made, and what goes before it."""
 
-    path: Path
+    path: Path | None
     size: int
     head: bytes
 
 
 class Upload:
-    """Files as one multipart body, read piece by piece.
+    """Files, and addresses of pictures, as one multipart body, read piece by piece.
 
     `key` is the boundary between them and names this upload to the service. `len` is the exact length of the body in
     bytes: requests makes Content-Length of it. `advance` is told how many bytes of the files went out. `is_whole` says
@@ -31,14 +31,17 @@ class Upload:
     """
 
     def __init__(
-        self, paths: Sequence[Path], advance: Callable[[int], object], attachments: Mapping[str, Path] | None = None
+        self,
+        sources: Sequence[Path | str],
+        advance: Callable[[int], object],
+        attachments: Mapping[str, Path] | None = None,
     ) -> None:
         self.key = os.urandom(16).hex()
         self.is_whole = False
         self._advance = advance
         self._advanced = 0
         self._attachments = [self._part(name, path) for name, path in (attachments or {}).items()]
-        self._parts = [self._part("images", path) for path in paths]
+        self._parts = [self._address(file) if isinstance(file, str) else self._part("images", file) for file in sources]
         self._end = f"\r\n--{self.key}--\r\n".encode()
         self.len = sum(len(part.head) + part.size for part in self._attachments + self._parts) + len(self._end)
 
@@ -46,6 +49,10 @@ class Upload:
         field = RequestField.from_tuples(field_name, (path.name, "", "application/octet-stream"))
         head = f"\r\n--{self.key}\r\n{field.render_headers()}".encode("utf-8", "replace")
         return Part(path, path.stat().st_size, head)
+
+    def _address(self, address: str) -> Part:
+        field = RequestField.from_tuples("image_url", address)
+        return Part(None, 0, f"\r\n--{self.key}\r\n{field.render_headers()}{address}".encode("utf-8", "replace"))
 
     def __iter__(self) -> Iterator[bytes]:
         # It is sent again after a 429 or a lost connection: the count starts anew.
@@ -66,6 +73,8 @@ class Upload:
 
 def contents(part: Part) -> Iterator[bytes]:
     """The file's bytes, as many as were announced. Raises Trouble if it cannot be read or became shorter."""
+    if part.path is None:
+        return
     left = part.size
     try:
         with part.path.open("rb") as file:

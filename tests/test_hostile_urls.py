@@ -239,6 +239,12 @@ def test_a_hostile_address_is_refused_and_nobody_is_connected_to(
     assert "10.1.2.3" not in told
 
 
+@pytest.mark.parametrize("url", [url for url in INVALID.split() if "@" in url])
+def test_an_address_with_a_user_name_is_refused_for_it(trap: Stranger, fetcher: Fetcher, url: str) -> None:
+    told = assert_refused(fetcher, url.replace("{port}", str(trap.port)), "invalid_url")
+    assert "user name" in told or "backslashes" in told
+
+
 def test_there_are_more_of_them_than_forty() -> None:
     assert len({url for url, _ in HOSTILE}) == len(HOSTILE) > 150
 

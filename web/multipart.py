@@ -14,6 +14,7 @@ from web.parameters import ATTACHMENTS
 
 # Large enough that a hop into a thread costs nothing beside the write itself.
 WRITE_BYTES = 512 * 1024
+# Of one field, and of all together that no `take_field` keeps.
 MAX_FIELD_BYTES = 64 * 1024
 MAX_FIELDS = 100
 # Boundaries and part headers beside the files themselves.
@@ -67,7 +68,7 @@ class Receiver:
         self._header_value = b""
         self._upload: Upload | Base64Field | None = None
         self._data = bytearray()
-        self._field_bytes = 0
+        self._field_characters = 0
         self._fields_seen = 0
         self._ended = False
         self._parser = MultipartParser(
@@ -132,16 +133,10 @@ class Receiver:
                 f"A file came in the field {self._part.name!r}. Pictures belong in the field {known[0]!r}; "
                 f"fields for files are {', '.join(known)}."
             )
-        else:
-            self._fields_seen += 1
-            if self._fields_seen > MAX_FIELDS:
-                raise MalformedUpload(f"More than {MAX_FIELDS} form fields came beside the files.")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if not self._part.is_file:
-            self._field_bytes += end - start
-            if self._field_bytes > MAX_FIELD_BYTES:
-                raise RequestTooLarge(f"The form fields beside the files are larger than {MAX_FIELD_BYTES} bytes.")
+        if not self._part.is_file and len(self._data) + end - start > MAX_FIELD_BYTES:
+            raise fields_too_large()
         self._data += data[start:end]
         if self._part.is_file and len(self._data) >= WRITE_BYTES:
             self._write_later()
@@ -164,8 +159,15 @@ class Receiver:
             self._calls.append(lambda: self._write(data))
 
     def _note(self, name: str, value: str) -> None:
-        if not self._take_field(name, value):
-            self.fields[name] = value
+        if self._take_field(name, value):
+            return
+        self.fields[name] = value
+        self._fields_seen += 1
+        self._field_characters += len(value)
+        if self._fields_seen > MAX_FIELDS:
+            raise MalformedUpload(f"More than {MAX_FIELDS} form fields came beside the files.")
+        if self._field_characters > MAX_FIELD_BYTES:
+            raise fields_too_large()
 
     def _begin(self, upload: Upload | Base64Field) -> None:
         self._upload = upload
@@ -190,6 +192,10 @@ def decoded_filename(raw: bytes) -> str:
 def run_all(calls: list[Callable[[], None]]) -> None:
     for call in calls:
         call()
+
+
+def fields_too_large() -> RequestTooLarge:
+    return RequestTooLarge(f"The form fields beside the files are larger than {MAX_FIELD_BYTES} bytes.")
 
 
 def unreadable(error: FormParserError) -> MalformedUpload:

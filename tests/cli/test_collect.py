@@ -25,6 +25,21 @@ def test_a_folder_gives_its_pictures_as_people_count(tmp_path: Path) -> None:
     assert names_of(collect(str(tmp_path), False, None)) == ["Img1.heic", "img2.JPG", "img10.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://shop.example/photos/my%20cat.jpg?width=300#top", "my cat.jpg"),
+        ("HTTP://shop.example/w_200,h_100/cat.png", "cat.png"),
+        ("https://shop.example", "image"),
+        ("https://shop.example/a/..", "image"),
+        ("https://shop.example/..%2f..%2fetc%2fpasswd", "passwd"),
+    ],
+)
+def test_an_address_is_a_picture_named_after_its_last_part(address: str, name: str) -> None:
+    (picture,) = collect(address, False, None)
+    assert (picture.source, picture.name, picture.size) == (address, Path(name), 0)
+
+
 def test_recursive_keeps_the_folders_inside(tmp_path: Path) -> None:
     folder_of(tmp_path, "b.png", "a/10/x.png", "a/9/x.png", ".cache/c.png")
     found = collect(str(tmp_path), True, None)
@@ -63,8 +78,8 @@ def test_nothing_there(tmp_path: Path, name: str, message: str) -> None:
 def sparse(root: Path, *sizes: int) -> list[Picture]:
     """Files of these sizes that take no room."""
     pictures = [Picture(root / f"{number}.jpg", Path(f"{number}.jpg")) for number in range(len(sizes))]
-    for (path, _), size in zip(pictures, sizes, strict=True):
-        with path.open("wb") as file:
+    for picture, size in zip(pictures, sizes, strict=True):
+        with Path(picture.source).open("wb") as file:
             file.truncate(size)
     return pictures
 
@@ -79,7 +94,7 @@ def test_jobs_have_at_most_so_many_files(tmp_path: Path) -> None:
 def test_jobs_have_at_most_so_many_bytes(tmp_path: Path) -> None:
     room = 3000
     jobs = batches(sparse(tmp_path, 1000, 1000, 2500, 9000, 500, 500), 100, room + 2 * PART_BYTES)
-    sizes = [[path.stat().st_size for path, _ in job] for job in jobs]
+    sizes = [[picture.size for picture in job] for job in jobs]
     assert sizes == [[1000, 1000], [2500], [9000], [500, 500]]
 
 

@@ -25,6 +25,18 @@ def parts_of(upload: Upload, body: bytes) -> list[Message]:
     return [part for part in parts if isinstance(part, Message)]
 
 
+def test_addresses_stand_among_the_files(tmp_path: Path) -> None:
+    photo, *_ = folder_of(tmp_path)
+    upload = Upload(["https://shop.example/ä.png", photo, "http://b.example"], lambda count: None)
+    body = b"".join(upload)
+    assert upload.len == len(body)
+    parts = parts_of(upload, body)
+    fields = [part.get_param("name", header="content-disposition") for part in parts]
+    assert fields == ["image_url", "images", "image_url"]
+    assert parts[0].get_payload(decode=True) == "https://shop.example/ä.png".encode()
+    assert parts[1].get_payload(decode=True) == CONTENTS["plain.jpg"]
+
+
 def test_every_file_arrives_whole(tmp_path: Path) -> None:
     upload = Upload(folder_of(tmp_path), lambda count: None)
     pieces = list(upload)

@@ -102,6 +102,18 @@ def test_all_ways_are_mixed_and_the_order_is_that_of_the_request(site: Site, url
     assert [(file["index"], file["filename"]) for file in response.json()["rejected"]] == [(4, "empty.png")]
 
 
+def test_more_addresses_come_than_other_fields_may(site: Site, allow: Allow) -> None:
+    with stranger(answers(PICTURE)) as server:
+        allow(server)
+        address = f"http://{HOST}:{server.port}/cat.png?".encode()
+        body = b"".join(field(b"image_url", address + b"x" * 20_000) for _ in range(5))
+        headers = {"Content-Type": "multipart/form-data; boundary=----boundary7MA4YWxk"}
+        told = problem(site.post("/queue/submit", data=body + END, headers=headers), 422, "invalid_files")
+        assert [file["code"] for file in told["rejected"]] == ["invalid_url"] * 5
+        body = b"".join(field(b"image_url", b"") for _ in range(200)) + field(b"image_url", address)
+        assert_queued(site, site.post("/queue/submit", data=body + END, headers=headers), ["cat.png"], [PICTURE])
+
+
 def test_every_address_that_leads_to_no_picture_is_named_without_its_query(site: Site, urls: list[str]) -> None:
     place = urls[0].rpartition("/")[0]
     wanted = [
