@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # What is fainter, a twentieth, is no part of the subject: models leave a breath of it anywhere in the background.
 _FAINTEST = 13
+# How many times the pixels that a picture may have its result may have: what fits into a child's memory.
+_MOST_GROWTH = 2
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def is_asked(params: Params) -> bool:
 
 
 def frame(cutouts: Sequence[Pixels], shadow: Shadow | None, params: Params, most_pixels: int) -> Frame:
-    """The whole picture, if nothing else is asked for or there is nothing to be seen.
+    """The whole picture, if nothing else is asked for or there is nothing to be seen; `most_pixels` are a picture's.
 
     With `crop` it is the subject with its shadow, and margins that may reach beyond the picture; per cent are those of
     the subject's height, for top and bottom, or width. `scale` and `position` then mean this window.
@@ -79,11 +81,12 @@ def frame(cutouts: Sequence[Pixels], shadow: Shadow | None, params: Params, most
     if params.crop:
         visible = subject if shadow is None else shadow.around(subject)
         window = visible.grown(*_margins(params.crop_margin, subject))
-        if window.width * window.height > most_pixels:
+        if window.width * window.height > _MOST_GROWTH * most_pixels:
             raise PictureError(
                 "too_many_pixels",
-                f"With its margin and shadow the result would have {window.width} × {window.height} pixels, more than "
-                f"the {most_pixels / 1e6:,.10g} megapixels that are accepted: ask for a smaller crop_margin or shadow.",
+                f"With its margin and shadow the result would have {window.width} × {window.height} pixels; more than "
+                f"{_MOST_GROWTH * most_pixels / 1e6:,.10g} megapixels are not made: ask for a smaller crop_margin, "
+                "shadow or size.",
             )
     return Frame(window, subject, _place(window, subject, params))
 
