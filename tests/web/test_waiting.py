@@ -17,6 +17,7 @@ from tests.web.bodies import END, part, request
 from tests.web.shapes import JobShape, Submitted, answer, problem
 from tests.web.site import Site, serving, wait_until
 from tests.web.waiters import claimed
+from web import waiting
 
 
 @pytest.fixture
@@ -212,6 +213,21 @@ def test_what_another_process_brings_to_an_end_is_noticed_too(
     (lease,) = claimed(site)
     finish(elsewhere, lease)
     assert asked.result().content == CUTOUT
+
+
+def test_of_what_ends_in_its_own_process_it_hears_at_once(
+    site: Site, clients: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600.0)
+    for end in (finish, fail):
+        asked = clients.submit(remove, site)
+        (lease,) = claimed(site)
+        end(site.queue, lease)
+        assert asked.result().status_code == (200 if end is finish else 422)
+    asked = clients.submit(remove, site)
+    (lease,) = claimed(site)
+    site.queue.cancel_job(lease.file.job_id, force=True)
+    assert asked.result().status_code == 409
 
 
 def test_many_who_wait_take_nothing_from_others(site: Site, clients: ThreadPoolExecutor) -> None:
