@@ -192,6 +192,9 @@ def test_nothing_is_fetched_when_that_is_switched_off() -> None:
 
 
 def test_the_system_finds_hosts() -> None:
+    with stranger(answers(PICTURE)) as server:
+        fetcher = Fetcher(True, LIMIT, {server.port}, ("localhost",), 20.0)
+        assert fetch(fetcher, f"http://localhost:{server.port}/")[0] == PICTURE
     assert HOME in resolve("localhost", 80)
     assert resolve("x" * 64 + ".example", 80) == []
 

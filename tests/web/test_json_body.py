@@ -261,6 +261,12 @@ def test_base64_may_be_cut_anywhere() -> None:
             assert b"".join(from_base64(pieces)) == content
 
 
+@pytest.mark.parametrize("pieces", [["AAA=B", "BBB"], ["AAA=", "BBBB"], ["AAA", "=BBBB"]])
+def test_nothing_may_follow_the_padding_wherever_the_text_is_cut(pieces: list[str]) -> None:
+    with pytest.raises(ValueError, match="padding"):
+        list(from_base64(pieces))
+
+
 def test_an_escape_at_the_end_of_a_block_is_not_torn(monkeypatch: pytest.MonkeyPatch) -> None:
     written = "ab\\/\\u002B\\n" * 50
     for size in range(7, 30):
