@@ -176,7 +176,7 @@ class JobWorker:
     async def _claim_until_stopped(self) -> None:
         trouble = Trouble(logger, "claiming files")
         while not self._stopping.is_set():
-            claimed: list[tuple[Lease, Outcome | None]] = []
+            claimed: list[tuple[Lease, bool]] = []
             free = self.max_concurrent + self._ahead - len(self._active) - len(self._direct.running)
             if free >= self._ahead and time.monotonic() >= self._rest_until:
                 try:
@@ -185,23 +185,24 @@ class JobWorker:
                     trouble.over()
                 except ServiceError as error:
                     trouble.note(error)
-            for lease, earlier in claimed:
-                task = asyncio.create_task(self._work(lease, earlier))
+            for lease, known in claimed:
+                task = asyncio.create_task(self._work(lease, known))
                 self._active[task] = lease
                 self._waiting.add(lease.name)
                 task.add_done_callback(self._finished)
             if not claimed:
                 await self._pause(self._settings.poll_seconds)
 
-    def _claim(self, limit: int) -> list[tuple[Lease, Outcome | None]]:
-        """Files to work on, each with an earlier result of the same work if there is one; in one of our threads.
+    def _claim(self, limit: int) -> list[tuple[Lease, bool]]:
+        """Files to work on, and of each whether it has an earlier result of the same work; in one of our threads.
 
-        Each change of thread takes as long as a look into the database, so all that comes before the work is done here.
+        Each change of thread takes as long as a look into the database, so all looks that come before the work are done
+        here. Copies are not: storage may be slow, and meanwhile nothing else is claimed and no lease is extended.
         """
         leases = self._queue.claim(self._report.worker_id, limit, frozenset(self._downloads.running()))
         for lease in leases:
             self._queue.storage.read_ahead(lease.file.input_key)
-        return [(lease, self._queue.earlier_result(lease)) for lease in leases]
+        return [(lease, self._queue.has_earlier_result(lease)) for lease in leases]
 
     def _is_idle(self) -> bool:
         return not self._active and not self._direct.running
@@ -254,19 +255,20 @@ class JobWorker:
 
     # --- one file -------------------------------------------------------------------------------------------
 
-    async def _work(self, lease: Lease, earlier: Outcome | None) -> None:
+    async def _work(self, lease: Lease, known: bool) -> None:
         """From claim to outcome. Each outcome is guarded by the lease."""
         try:
-            await self._attempt(lease, earlier)
+            await self._attempt(lease, known)
         except LeaseLost:  # frozen for too long, cancelled meanwhile, or given back while stopping
             logger.warning("%s: the lease is lost, its result is dropped", named(lease))
         except DatabaseError as error:  # the service stops, so that nobody can wait until it is over
             logger.error("%s: its outcome is lost, the next worker does it again: %s", named(lease), error)
 
-    async def _attempt(self, lease: Lease, outcome: Outcome | None) -> None:
+    async def _attempt(self, lease: Lease, known: bool) -> None:
         """Raises LeaseLost and DatabaseError."""
         begin = time.monotonic()
         try:
+            outcome = await self._thread(self._queue.earlier_result, lease) if known else None
             if outcome is None:
                 async with self._slot(lease):
                     begin = time.monotonic()

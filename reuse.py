@@ -34,6 +34,15 @@ def with_reuse_keys(
     ]
 
 
+def has_earlier_result(lease: Lease, files: FileStore) -> bool:
+    """By one look into the database. Raises nothing: nobody works yet on what was claimed together with this file."""
+    try:
+        return lease.file.reuse_key is not None and files.with_result(lease.file.reuse_key) is not None
+    except Exception:
+        logger.exception("job %s file %d: no earlier result", lease.file.job_id, lease.file.position)
+        return False
+
+
 def earlier_result(lease: Lease, files: FileStore, storage: Storage) -> Outcome | None:
     """The kept result of the same work, copied to this attempt's own key; None when there is none to be had."""
     if lease.file.reuse_key is None:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -72,14 +73,15 @@ def serve(setup: ChildSetup, lifeline: Connection, calls: Connection) -> None:
     """The life of a child: load the model, then do what it is called for, one call after the other."""
     start(setup, lifeline)
     while True:
-        calls.send(result_or_error(*calls.recv()))
+        calls.send_bytes(result_or_error(*calls.recv()))
 
 
-def result_or_error(function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]) -> object:
+def result_or_error(function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object]) -> bytes:
+    """Pickled here: a result that cannot be is an error too, and no death."""
     try:
-        return function(*args, **kwargs)
+        return pickle.dumps(function(*args, **kwargs))
     except Exception as error:  # noqa: BLE001 - raised by who called
-        return error
+        return pickle.dumps(error)
 
 
 def start(setup: ChildSetup, lifeline: Connection) -> None:

@@ -91,6 +91,8 @@ class Child:
                 raise EOFError
             self._calls.send((function, args, kwargs))
         except (EOFError, OSError) as error:
+            if not self.usable:
+                raise ChildDied("The work on the picture was stopped before it began.", self.pid) from error
             self.kill()
             raise DiedIdle from error
         try:
@@ -103,7 +105,11 @@ class Child:
             message = "The process that worked on the picture died (a crash, or out of memory)."
             raise ChildDied(message, self.pid) from error
         if isinstance(result, Exception):
-            raise result
+            try:
+                raise result
+            finally:
+                # Its traceback holds this frame: together they would keep the child's descriptors open.
+                del result
         return result
 
     def kill(self) -> None:

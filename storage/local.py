@@ -148,7 +148,7 @@ class LocalStorage:
     def read_ahead(self, key: str) -> None:
         if not hasattr(os, "posix_fadvise"):  # macOS
             return
-        with contextlib.suppress(OSError):  # whoever gets it is told
+        with contextlib.suppress(OSError, ValueError, StorageError):  # whoever gets it is told
             descriptor = os.open(self._path(key), os.O_RDONLY)
             try:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)

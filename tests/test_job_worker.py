@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import requests
 from PIL import Image
 
 from app import open_queue
+from database.file_store import FileStore
 from errors import PictureError, UnknownModel, WorkerUnavailable
 from job_worker import init_worker
 from settings import Settings
+from storage.local import LocalStorage
 from tests.service import SAMPLES, children_of, running
 
 PICTURE = (SAMPLES[0].name, SAMPLES[0].read_bytes())
@@ -51,6 +54,68 @@ def test_a_picture_in_and_out_as_bytes(tmp_path: Path) -> None:
         assert not [path for path in (tmp_path / "data" / "direct").rglob("*") if path.is_file()]
         queue.database.close()
 
+    asyncio.run(story())
+
+
+def test_trouble_while_files_are_claimed_keeps_none_of_them_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("unforeseen")
+
+    async def story() -> None:
+        settings = Settings(data_dir=tmp_path, default_model="u2netp", lease_seconds=3600)
+        queue = open_queue(settings)
+        monkeypatch.setattr(FileStore, "with_result", fail)
+        worker = init_worker(queue, max_concurrent=1, settings=settings)
+        job_id = queue.create_job([PICTURE], model="u2netp")
+        await worker.start()
+        async with asyncio.timeout(30):
+            while not queue.job(job_id).status.ended:  # noqa: ASYNC110 - an outside view
+                await asyncio.sleep(0.05)
+        await worker.stop()
+        (result,) = queue.job(job_id).results or ()
+        assert result["attempts"] == 1
+        queue.database.close()
+
+    asyncio.run(story())
+
+
+def test_other_files_do_not_wait_while_an_earlier_result_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def copy(storage: LocalStorage, source: str, target: str) -> None:
+        """Without links, and slow."""
+        assert go_on.wait(60)
+        storage.put(target, storage.get(source))
+
+    async def story() -> None:
+        settings = Settings(data_dir=tmp_path, default_model="u2netp")
+        queue = open_queue(settings)
+        worker = init_worker(queue, max_concurrent=2, settings=settings)
+
+        async def end(*job_ids: str) -> None:
+            async with asyncio.timeout(30):
+                while not all(queue.job(job_id).status.ended for job_id in job_ids):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+        await worker.start()
+        await end(queue.create_job([PICTURE], model="u2netp"))
+        again = queue.create_job([PICTURE], model="u2netp")
+        try:
+            await end(queue.create_job([(SAMPLES[1].name, SAMPLES[1].read_bytes())], model="u2netp"))
+            assert not queue.job(again).status.ended
+        finally:
+            go_on.set()
+        await end(again)
+        (result,) = queue.job(again).results or ()
+        assert result["cached"]
+        await worker.stop()
+        queue.database.close()
+
+    monkeypatch.setattr(LocalStorage, "copy", copy)
     asyncio.run(story())
 
 

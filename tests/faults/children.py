@@ -39,6 +39,7 @@ def freeze(service: Service) -> None:
         assert time.monotonic() < deadline, "the service is always inside a write transaction"
         service.process.send_signal(signal.SIGSTOP)
         while not all_threads_stopped(service.process.pid):
+            assert time.monotonic() < deadline, "the service does not stand still"
             time.sleep(POLL_SECONDS)
         if is_writable(service):
             return
@@ -48,7 +49,10 @@ def freeze(service: Service) -> None:
 
 def all_threads_stopped(pid: int) -> bool:
     """A thread that is writing to the disk stops only after that (proc(5): T means stopped)."""
-    states = [stat.read_text().rpartition(") ")[2][0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    try:
+        states = [stat.read_text().rpartition(") ")[2][0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):  # one has just ended
+        return False
     return set(states) == {"T"}
 
 

@@ -98,6 +98,11 @@ def test_a_folder_that_was_never_written_to_has_no_keys(tmp_path: Path) -> None:
     assert stored(LocalStorage(tmp_path / "nothing")) == []
 
 
+def test_nothing_is_told_of_what_cannot_be_read_ahead(storage: LocalStorage) -> None:
+    for key in (KEY, "../outside", "no\0file"):
+        storage.read_ahead(key)
+
+
 def test_child_processes_get_the_same_storage(storage: LocalStorage) -> None:
     storage.put(KEY, b"bytes")
     assert pickle.loads(pickle.dumps(storage)).get(KEY) == b"bytes"
