@@ -202,7 +202,7 @@ class JobWorker:
         leases = self._queue.claim(self._report.worker_id, limit, frozenset(self._downloads.running()))
         for lease in leases:
             self._queue.storage.read_ahead(lease.file.input_key)
-        return [(lease, self._queue.has_earlier_result(lease)) for lease in leases]
+        return [(lease, self._queue.earlier_results.has(lease)) for lease in leases]
 
     def _is_idle(self) -> bool:
         return not self._active and not self._direct.running
@@ -268,7 +268,7 @@ class JobWorker:
         """Raises LeaseLost and DatabaseError."""
         begin = time.monotonic()
         try:
-            outcome = await self._thread(self._queue.earlier_result, lease) if known else None
+            outcome = await self._thread(self._queue.earlier_results.take, lease) if known else None
             if outcome is None:
                 async with self._slot(lease):
                     begin = time.monotonic()

@@ -31,7 +31,7 @@ from idempotency import IdempotencyKeys
 from job import Job, JobFile, JobStatus, Lease, NewFile, Outcome, Priority, WorkerState, utc_now
 from listeners import Listeners
 from models import catalog
-from reuse import earlier_result, has_earlier_result, with_reuse_keys
+from reuse import EarlierResults, with_reuse_keys
 from storage.base import Storage
 from submission import Limits, Queued, Submission
 from worker_report import reason_not_ready, seconds_for
@@ -59,6 +59,7 @@ class QueueManager:
         self.clock = clock
         self._jobs = JobStore(database)
         self._files = FileStore(database)
+        self.earlier_results = EarlierResults(self._files, storage)
         self._keys = KeyStore(database)
         self.keys = IdempotencyKeys(self._keys, self._jobs, clock)
         self._workers = WorkerStore(database)
@@ -325,13 +326,6 @@ class QueueManager:
 
     def held(self, leases: Sequence[Lease]) -> set[int]:
         return self._files.held([lease.key for lease in leases])
-
-    def has_earlier_result(self, lease: Lease) -> bool:
-        return has_earlier_result(lease, self._files)
-
-    def earlier_result(self, lease: Lease) -> Outcome | None:
-        """That of the same work, ready to be completed with; None when it has to be done."""
-        return earlier_result(lease, self._files, self.storage)
 
     def complete(self, lease: Lease, outcome: Outcome) -> None:
         """Publish a result that is in storage. Raises LeaseLost; bytes that were not published are gone then."""

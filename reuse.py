@@ -15,7 +15,7 @@ from storage.base import Storage
 logger = logging.getLogger(__name__)
 
 # To be raised when an operation makes something better of the same request: what it made before is not taken again.
-EDITION = 1
+EDITION = 2
 
 
 def with_reuse_keys(
@@ -34,26 +34,38 @@ def with_reuse_keys(
     ]
 
 
-def has_earlier_result(lease: Lease, files: FileStore) -> bool:
-    """By one look into the database. Raises nothing: nobody works yet on what was claimed together with this file."""
-    try:
-        return lease.file.reuse_key is not None and files.with_result(lease.file.reuse_key) is not None
-    except Exception:
-        logger.exception("job %s file %d: no earlier result", lease.file.job_id, lease.file.position)
-        return False
+class EarlierResults:
+    """What was worked out before, and is still kept. Raises nothing: what cannot be had can be made again."""
 
+    def __init__(self, files: FileStore, storage: Storage) -> None:
+        self._files = files
+        self._storage = storage
 
-def earlier_result(lease: Lease, files: FileStore, storage: Storage) -> Outcome | None:
-    """The kept result of the same work, copied to this attempt's own key; None when there is none to be had."""
-    if lease.file.reuse_key is None:
-        return None
-    try:
-        found = files.with_result(lease.file.reuse_key)
-        if found is None:
+    def has(self, lease: Lease) -> bool:
+        """Whether there is a result of the same work, by one look into the database."""
+        try:
+            return self._of_same_work(lease) is not None
+        except Exception as error:  # noqa: BLE001 - nobody works yet on what was claimed together with this file
+            self._warn(lease, error)
+            return False
+
+    def take(self, lease: Lease) -> Outcome | None:
+        """It, copied to this attempt's own key and ready to be completed with; None when there is none to be had."""
+        try:
+            found = self._of_same_work(lease)
+            if found is None:
+                return None
+            outcome = replace(found, output_key=lease.output_key, seconds=0.0, cached=True)
+            self._storage.copy(found.output_key, outcome.output_key)
+            return outcome
+        except ServiceError as error:  # gone with retention meanwhile, or trouble
+            self._warn(lease, error)
             return None
-        outcome = replace(found, output_key=lease.output_key, seconds=0.0, cached=True)
-        storage.copy(found.output_key, outcome.output_key)
-        return outcome
-    except ServiceError as error:  # gone with retention meanwhile, or trouble: it can be made again
-        logger.warning("job %s file %d: no earlier result: %s", lease.file.job_id, lease.file.position, error)
-        return None
+
+    def _of_same_work(self, lease: Lease) -> Outcome | None:
+        return None if lease.file.reuse_key is None else self._files.with_result(lease.file.reuse_key)
+
+    def _warn(self, lease: Lease, error: Exception) -> None:
+        unforeseen = None if isinstance(error, ServiceError) else error
+        message = "job %s file %d: no earlier result: %s"
+        logger.warning(message, lease.file.job_id, lease.file.position, error, exc_info=unforeseen)

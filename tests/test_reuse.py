@@ -49,7 +49,7 @@ def test_weights_that_an_operator_may_exchange_give_no_key() -> None:
 
 def work_or_take(queue: QueueManager, lease: Lease) -> bool:
     """As the worker does it; whether an earlier result was taken."""
-    earlier = queue.earlier_result(lease)
+    earlier = queue.earlier_results.take(lease)
     if earlier is None:
         finish(queue, lease)
     else:
@@ -96,7 +96,7 @@ def test_a_late_worker_leaves_nothing_behind(queue: QueueManager) -> None:
     before = stored(queue.storage)
     late = submit(queue)
     (lease,) = claim(queue)
-    earlier = queue.earlier_result(lease)
+    earlier = queue.earlier_results.take(lease)
     assert earlier is not None
     queue.cancel_job(late, force=True)
     assert queue.complete_many([(lease, earlier)]) == [lease]
@@ -110,7 +110,7 @@ def test_the_sweep_leaves_a_result_that_is_just_being_taken(queue: QueueManager)
     os.utime(old, (1_000_000, 1_000_000))
     submit(queue)
     (lease,) = claim(queue)
-    earlier = queue.earlier_result(lease)
+    earlier = queue.earlier_results.take(lease)
     assert earlier is not None
     queue.sweep_orphans(timedelta(hours=24))
     queue.complete(lease, earlier)
