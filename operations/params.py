@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_extra_types.color import Color
 
+from operations import marks
 from operations.base import Compression
 
 Size = Literal["preview", "medium", "hd", "full"]
@@ -80,6 +81,11 @@ def _colour(text: str) -> str:
     return text
 
 
+def _marks(text: str) -> str:
+    marks.read(text)
+    return text
+
+
 class Params(BaseModel):
     """Everything of background removal; the defaults give what the model sees, as a PNG of the picture's own size."""
 
@@ -149,7 +155,7 @@ class Params(BaseModel):
     on_no_subject: Literal["pass", "fail"] = Field(
         "pass", description="fail: a picture in which the model finds nothing fails with no_subject_found."
     )
-    sam_prompt: str | None = Field(
+    sam_prompt: Annotated[str, AfterValidator(_marks)] | None = Field(
         None, max_length=10_000, description="For the model sam: points and rectangles as JSON, as rembg takes them."
     )
 
@@ -158,4 +164,12 @@ class Params(BaseModel):
         given = [name for name in ("background_color", "background_image", "background_blur") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"only one background can stand behind the subject, not {' and '.join(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_model_that_can_be_asked(self) -> "Params":
+        if self.sam_prompt and self.model != marks.PROMPTED_MODEL:
+            raise ValueError(
+                f"sam_prompt is for the model {marks.PROMPTED_MODEL}; {self.model} finds the subject by itself"
+            )
         return self
