@@ -4,11 +4,13 @@ Only child processes call this: importing rembg costs 220 MB and 1.4 s.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import ModelLoadFailed
+from models import confidence
 from models.catalog import Model
 
 if TYPE_CHECKING:
@@ -23,18 +25,47 @@ _CPU = "CPUExecutionProvider"
 _SEES_WHOLE_PICTURE = frozenset({"sam", "u2net_cloth_seg"})
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """Masks, height × width, 255 where the subject is; mostly one. `confidence`, 0 to 1: is there any subject?"""
+
+    masks: "list[Pixels]"
+    confidence: float
+
+
+class Watched:
+    """An ONNX Runtime session that keeps what it gave last: rembg stretches that until it tells nothing of strength."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.outputs: Sequence[NDArray[np.float32]] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def run(self, names: Sequence[str] | None, inputs: Mapping[str, Any]) -> "Sequence[NDArray[np.float32]]":
+        given: Sequence[NDArray[np.float32]] = self._inner.run(names, inputs)
+        self.outputs = given[:2]  # the rest, of u2net six coarser masks, nobody asks for
+        return given
+
+
 class Session:
     """A loaded model. Not for use by two threads at once."""
 
     def __init__(self, model: Model, backend: Any) -> None:
         self.model = model
         self._backend = backend
+        # SAM's encoder comes first, and its decoder says what it found.
+        part = "decoder" if model.name == "sam" else "inner_session"
+        self._watched = Watched(getattr(backend, part))
+        setattr(backend, part, self._watched)
 
-    def predict(self, rgba: "Pixels") -> "list[Pixels]":
-        """Masks, height × width, 255 where the subject is, for the colours of a height × width × 4 picture; mostly one.
+    def predict(self, rgba: "Pixels", prompt: Sequence[Mapping[str, object]] = ()) -> Prediction:
+        """What the model sees in the colours of a height × width × 4 picture.
 
-        rembg shrinks each picture to the model's square and enlarges the mask, both by LANCZOS. Done here, around a
-        prediction for the small picture, it gives the same levels in a fraction of the time.
+        `prompt`, only for the model sam, has points and rectangles in pixels, as rembg takes them; without one it
+        looks at the middle. rembg shrinks each picture to the model's square and enlarges the mask, both by LANCZOS.
+        Done here, around a prediction for the small picture, it gives the same levels in a fraction of the time.
         """
         import numpy as np
         from PIL import Image
@@ -42,12 +73,17 @@ class Session:
         from models.resample import resize
 
         height, width = rgba.shape[:2]
-        if self.model.name in _SEES_WHOLE_PICTURE or self.model.input_size is None:
-            whole = Image.fromarray(np.ascontiguousarray(rgba[..., :3]))
-            return [np.asarray(mask) for mask in self._backend.predict(whole)]
-        small = resize(rgba, self.model.input_size, self.model.input_size)
-        masks = self._backend.predict(Image.fromarray(small[..., :3]))
-        return [resize(np.asarray(mask), width, height) for mask in masks]
+        asked = {"sam_prompt": list(prompt)} if prompt else {}
+        side = None if self.model.name in _SEES_WHOLE_PICTURE else self.model.input_size
+        seen = rgba if side is None else resize(rgba, side, side)
+        # A model that gives the same value everywhere makes rembg divide by zero; exp() of strong ones is infinite.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            levels = self._backend.predict(Image.fromarray(np.ascontiguousarray(seen[..., :3])), **asked)
+            found = confidence.of(self.model, self._watched.outputs)
+        if found is None:
+            return Prediction([np.zeros((height, width), np.uint8) for _ in levels], 0.0)
+        masks = [np.asarray(mask) for mask in levels]
+        return Prediction(masks if side is None else [resize(mask, width, height) for mask in masks], found)
 
 
 def load(model: Model, paths: tuple[Path, ...], threads: int, providers: Sequence[str] | None = None) -> Session:

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 import operations.params
+from errors import PictureError
 from operations.base import NO_ATTACHMENTS, Result
 
 if TYPE_CHECKING:
     from models.sessions import Session
+
+# See docs/quality.md for what pictures with and without a subject reach.
+LEAST_CONFIDENCE = 0.5
 
 
 class BackgroundRemoval:
@@ -29,15 +33,19 @@ class BackgroundRemoval:
     ) -> Result:
         """What was asked for, with straight colour; several cutouts one below the other. Raises PictureError."""
         # Here, because processes that never touch a pixel import this module for its Params.
-        from operations import backdrop, encoding, framing, layers, picture, shadow
+        from operations import backdrop, edges, encoding, framing, layers, picture, shadow
 
         chosen = self.Params.model_validate(params)
         source = picture.decode(image, max_pixels, chosen.most_pixels)
-        masks = framing.predict(session, source, chosen.roi)
+        found = framing.predict(session, source, chosen)
+        if chosen.on_no_subject == "fail":
+            check_subject(found.confidence, chosen.model)
+        masks = edges.refine(source.rgba, found.masks, chosen)
         behind = backdrop.asked(source, masks, chosen, attachments.get("background_image"), max_pixels)
         cast = shadow.asked(chosen, shorter_side=min(source.rgba.shape[:2]))
 
         cutouts = picture.cut_out(source, masks)
+        edges.decontaminate(source.rgba, masks, cutouts, chosen)
         frame = framing.frame(cutouts, cast, chosen, max_pixels)
         cutouts = [framing.framed(cutout, frame) for cutout in cutouts]
         alphas = [layers.alpha(cutout) for cutout in cutouts] if chosen.output != "cutout" else []
@@ -52,5 +60,20 @@ class BackgroundRemoval:
             extension=file.extension,
             width=frame.window.width,
             height=frame.window.height * len(masks),
-            notes={**source.notes, **framing.notes(frame, chosen)},
+            notes={
+                **source.notes,
+                **framing.notes(frame, chosen),
+                "subject_confidence": round(found.confidence, 3),
+            },
+        )
+
+
+def check_subject(confidence: float, model: str) -> None:
+    """Raises PictureError (no_subject_found)."""
+    if confidence < LEAST_CONFIDENCE:
+        raise PictureError(
+            "no_subject_found",
+            f"The model {model} finds no subject in this picture: its confidence is {confidence:.2f}, "
+            f"and {LEAST_CONFIDENCE} is wanted. Send a picture in which the subject stands out, try another model, "
+            "or ask with on_no_subject=pass for whatever it sees.",
         )

@@ -5,14 +5,14 @@ all are framed alike, so that they still lie over one another. For child process
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from errors import PictureError
-from operations import layers, resizing
+from operations import layers, marks, resizing
 from operations.box import Box, in_pixels, whole
 from operations.layers import Pixels
 from operations.params import Params, lengths
@@ -20,7 +20,7 @@ from operations.picture import Picture
 from operations.shadow import Shadow
 
 if TYPE_CHECKING:
-    from models.sessions import Session
+    from models.sessions import Prediction, Session
 
 # What is fainter, a twentieth, is no part of the subject: models leave a breath of it anywhere in the background.
 _FAINTEST = 13
@@ -48,19 +48,21 @@ class Frame:
         return cv2.BORDER_REPLICATE if self.subject is None else cv2.BORDER_CONSTANT
 
 
-def predict(session: "Session", picture: Picture, region: str | None) -> Sequence[Pixels]:
+def predict(session: "Session", picture: Picture, params: Params) -> "Prediction":
     """What the model sees, or what it sees of a region (x1 y1 x2 y2): all else is background then.
 
-    Pixels are those of the file. Raises PictureError (invalid_roi).
+    Pixels, those of marks for the model sam too, are those of the file. Raises PictureError (invalid_roi).
     """
-    if region is None:
-        return session.predict(picture.rgba)
-    box = _region(region, picture)
+    pointed = marks.read(params.sam_prompt) if params.sam_prompt else []
+    if params.roi is None:
+        return session.predict(picture.rgba, marks.for_rembg(pointed, picture.shrunk_to, 0, 0))
+    box = _region(params.roi, picture)
+    seen = session.predict(box.of(picture.rgba).copy(), marks.for_rembg(pointed, picture.shrunk_to, box.left, box.top))
     masks = []
-    for mask in session.predict(box.of(picture.rgba).copy()):
+    for mask in seen.masks:
         masks.append(np.zeros(picture.rgba.shape[:2], np.uint8))
         box.of(masks[-1])[:] = mask
-    return masks
+    return replace(seen, masks=masks)
 
 
 def is_asked(params: Params) -> bool:

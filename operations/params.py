@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_extra_types.color import Color
 
+from operations import marks
 from operations.base import Compression
 
 Size = Literal["preview", "medium", "hd", "full"]
@@ -84,6 +85,11 @@ def _colour(text: str) -> str:
     return text
 
 
+def _marks(text: str) -> str:
+    marks.read(text)
+    return text
+
+
 class TwoBackgrounds(ValueError):
     """No parameter alone is wrong then."""
 
@@ -157,7 +163,7 @@ class Params(BaseModel):
     on_no_subject: Literal["pass", "fail"] = Field(
         "pass", description="fail: a picture in which the model finds nothing fails with no_subject_found."
     )
-    sam_prompt: str | None = Field(
+    sam_prompt: Annotated[str, AfterValidator(_marks)] | None = Field(
         None, max_length=10_000, description="For the model sam: points and rectangles as JSON, as rembg takes them."
     )
 
@@ -172,4 +178,12 @@ class Params(BaseModel):
         given = [name for name in ("background_color", "background_image", "background_blur") if getattr(self, name)]
         if len(given) > 1:
             raise TwoBackgrounds(f"only one background can stand behind the subject, not {' and '.join(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_model_that_can_be_asked(self) -> "Params":
+        if self.sam_prompt and self.model != marks.PROMPTED_MODEL:
+            raise ValueError(
+                f"sam_prompt is for the model {marks.PROMPTED_MODEL}; {self.model} finds the subject by itself"
+            )
         return self

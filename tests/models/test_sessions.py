@@ -33,7 +33,7 @@ def test_masks_equal_those_of_rembg(name: str, photo: str, weights: WeightStore)
     model = MODELS[name]
     weights.pull(model, lambda done, total: None)
     picture = Image.fromarray(getattr(skimage.data, photo)())
-    (ours,) = load(model, weights.locate(model), threads=2).predict(pixels(picture))
+    (ours,) = load(model, weights.locate(model), threads=2).predict(pixels(picture)).masks
     (theirs,) = rembg.new_session(name, providers=["CPUExecutionProvider"]).predict(picture)
     assert ours.shape == (picture.height, picture.width)
     levels = ours.astype(int)
@@ -71,7 +71,7 @@ def test_a_custom_model_is_loaded_from_where_it_lies(weights: WeightStore, tmp_p
     elsewhere.write_bytes(weights.locate(MODEL)[0].read_bytes())
     custom = load(MODELS["u2net_custom"], (elsewhere,), threads=1)
     picture = Image.radial_gradient("L").convert("RGB")
-    assert numpy.array_equal(custom.predict(pixels(picture))[0], session.predict(pixels(picture))[0])
+    assert numpy.array_equal(custom.predict(pixels(picture)).masks[0], session.predict(pixels(picture)).masks[0])
 
 
 def test_a_file_that_is_no_model_is_refused(

@@ -1,0 +1,54 @@
+"""What is done to the edges of a mask, and to the colours there. For child processes only."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from operations import foreground, matting
+from operations.params import Params
+
+Pixels = NDArray[np.uint8]
+
+# rembg's post_process: a Gaussian of 2 pixels, cut at 4 times that, then a threshold.
+_SIGMA = 2.0
+_SIDE = 17
+_THRESHOLD = 127
+
+
+def refine(rgba: Pixels, masks: Sequence[Pixels], params: Params) -> list[Pixels]:
+    """The masks as the parameters want their edges, for a height × width × 4 picture."""
+    refined = list(masks)
+    if params.post_process_mask:
+        refined = [hardened(mask) for mask in refined]
+    if params.alpha_matting:
+        refined = [matted(rgba, mask, params) for mask in refined]
+    return refined
+
+
+def matted(rgba: Pixels, mask: Pixels, params: Params) -> Pixels:
+    """By alpha matting; as it was where that finds no way."""
+    found = matting.matte(
+        rgba,
+        mask,
+        params.alpha_matting_foreground_threshold,
+        params.alpha_matting_background_threshold,
+        params.alpha_matting_erode_size,
+    )
+    return mask if found is None else found
+
+
+def decontaminate(rgba: Pixels, masks: Sequence[Pixels], cutouts: Sequence[Pixels], params: Params) -> None:
+    """Give the soft edges of the cutout of each mask their own colour, in place; matting asks for it too."""
+    if params.decontaminate or params.alpha_matting:
+        for mask, cutout in zip(masks, cutouts, strict=True):
+            foreground.decontaminate(rgba, mask, cutout)
+
+
+def hardened(mask: Pixels) -> Pixels:
+    """Without specks, smooth, and either 0 or 255: rembg's post_process."""
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cross)
+    blurred = cv2.GaussianBlur(opened.astype(np.float32), (_SIDE, _SIDE), _SIGMA, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.inRange(blurred, np.array(float(_THRESHOLD)), np.array(np.inf)), np.uint8)
