@@ -109,7 +109,7 @@ def test_of_the_metadata_only_the_profile_is_left(session: Session) -> None:
 class ThreeMasks:
     """A model that, like u2net_cloth_seg, tells three kinds of things apart."""
 
-    def predict(self, rgba: NDArray[np.uint8], prompt: None) -> Prediction:
+    def predict(self, rgba: NDArray[np.uint8], prompt: object) -> Prediction:
         return Prediction([np.full(rgba.shape[:2], level, np.uint8) for level in (255, 0, 128)], 1.0)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import PictureError
-from models.sessions import Session
+from models.sessions import Prediction, Session
 from operations.framing import _FAINTEST
 from tests.cutouts import ASTRONAUT, CAT, COFFEE, cut, largest_difference, opened, rgba
 from tests.pictures import Pixels, encode
@@ -263,11 +263,11 @@ def test_an_upright_picture_is_shrunk_upright(session: Session) -> None:
 class TwoThings:
     """A model that, like u2net_cloth_seg, tells kinds of things apart: here one upper left, one lower right."""
 
-    def predict(self, rgba: NDArray[np.uint8]) -> Sequence[NDArray[np.uint8]]:
+    def predict(self, rgba: NDArray[np.uint8], prompt: object) -> Prediction:
         masks = np.zeros((2, *rgba.shape[:2]), np.uint8)
         masks[0, 10:20, 15:30] = 255
         masks[1, 25:30, 40:50] = 255
-        return [*masks]
+        return Prediction([*masks], 1.0)
 
 
 def test_several_cutouts_are_framed_alike() -> None:

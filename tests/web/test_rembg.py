@@ -65,7 +65,7 @@ def test_each_parameter_means_the_same(site: Site, fields: dict[str, str], param
 
 def test_prompts_for_sam_are_handed_on(site: Site) -> None:
     prompt = [{"type": "point", "data": [724, 740], "label": 1}]
-    told = asked_for(site, extras=json.dumps({"sam_prompt": prompt}))
+    told = asked_for(site, model="sam", extras=json.dumps({"sam_prompt": prompt}))
     assert json.loads(str(told["sam_prompt"])) == prompt
 
 
