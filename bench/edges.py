@@ -2,7 +2,8 @@
 
     python -m bench.edges --folder docs/samples --out DIR
 
-The sheet shows each photo of the folder with each option before white, black and a colour: all of it, and enlarged where its edge is busiest.
+The sheet shows each photo of the folder with each option before white, black and a colour: all of it, and enlarged
+where its edge is busiest.
 The errors are those of subjects whose true colours and alpha are known, before backgrounds they were not taken before.
 """
 

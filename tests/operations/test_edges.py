@@ -20,7 +20,7 @@ CHANCE = np.random.default_rng(5)
 
 
 def rgba_of(rgb: Pixels) -> Pixels:
-    rgba: Pixels = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+    rgba: Pixels = np.asarray(Image.fromarray(rgb).convert("RGBA"))
     return rgba
 
 
@@ -31,7 +31,7 @@ def noise(height: int, width: int, channels: int = 4) -> Pixels:
 def blob(height: int, width: int) -> Pixels:
     """A soft disk."""
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    return np.clip((0.6 - np.hypot(x, y)) * 1000 + 128, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((0.6 - np.hypot(x, y)) * 1000 + 128, 0, 255), np.uint8)
 
 
 # --- post_process_mask ------------------------------------------------------------------------------------------
