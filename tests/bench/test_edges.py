@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.composites import composites
+from bench.confidence import main as confidence_main
 from bench.edges import BACKGROUNDS, CELL, HEADING, OPTIONS, fringe_error, main
 from bench.throughput import SAMPLES
 from models.catalog import MODELS
@@ -42,3 +43,10 @@ def test_a_perfect_cutout_has_no_error() -> None:
     pictures = composites(0.03)
     truths = iter([np.dstack([np.rint(each.foreground * 255), each.mask]).astype(np.uint8) for each in pictures])
     assert fringe_error(lambda rgba, mask: next(truths), [(each, each.mask) for each in pictures]) < 0.5
+
+
+def test_confidence_is_told_for_pictures_with_and_without_a_subject(capsys: pytest.CaptureFixture[str]) -> None:
+    assert confidence_main(["--model", "u2netp"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "with a subject: 10 of 10 at or above 0.5"
+    assert int(told[2].removeprefix("without a subject: ").split()[0]) <= 4

@@ -20,7 +20,7 @@ CHANCE = np.random.default_rng(5)
 
 
 def rgba_of(rgb: Pixels) -> Pixels:
-    rgba: Pixels = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+    rgba: Pixels = np.asarray(Image.fromarray(rgb).convert("RGBA"))
     return rgba
 
 
