@@ -117,10 +117,11 @@ from models.catalog import MODELS
 from operations import child, edges
 from operations.params import Params
 cv2.setNumThreads(1)
-photo = cv2.resize(np.random.default_rng(1).integers(0, 256, (200, 200, 4), np.uint8), (7000, 7000))
-mask = np.full((7000, 7000), 128, np.uint8)
-mask[:900, :900], mask[-900:, -900:] = 255, 0
-child.limit_memory(child.working_bytes(MODELS["u2net"], 49_000_000))
+side = int(sys.argv[1])
+photo = cv2.resize(np.random.default_rng(1).integers(0, 256, (50, 50, 4), np.uint8), (side, side))
+mask = np.full((side, side), 128, np.uint8)
+mask[: side // 8, : side // 8], mask[-side // 8 :, -side // 8 :] = 255, 0
+child.limit_memory(child.working_bytes(MODELS["u2net"], side * side))
 params = Params(model="u2net", alpha_matting=True)
 (refined,) = edges.refine(photo, [mask], params)
 cutout = cv2.copyTo(photo, refined)
@@ -130,10 +131,12 @@ assert not child.memory_is_short()
 """
 
 
-def test_fifty_megapixels_fit_into_the_memory_of_a_child() -> None:
-    """With as little known as can be, which costs the most."""
+@pytest.mark.parametrize("side", [1000, 7000])
+def test_it_fits_into_the_memory_of_a_child_that_takes_no_larger_pictures(side: int) -> None:
+    """With hardly anything known, which costs the most."""
     project = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", LARGE], cwd=project, capture_output=True, text=True, timeout=280)
+    command = [sys.executable, "-c", LARGE, str(side)]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
 
 
@@ -149,8 +152,7 @@ def test_soft_edges_lose_the_old_background_better_than_with_rembg() -> None:
         untouched = fringe_error(ours({}), cases)
         cleaned = fringe_error(ours({"decontaminate": True}), cases)
         assert cleaned < untouched
-        assert cleaned < fringe_error(rembgs({"decontaminate": True}), cases)
-    assert fringe_error(ours({"decontaminate": True}), [(each, each.mask) for each in pictures]) < 4
+        assert cleaned < 0.65 * fringe_error(rembgs({"decontaminate": True}), cases)
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
