@@ -98,7 +98,7 @@ def parse(url: str, ports: Collection[int]) -> Target:
         raise invalid("it has no readable host")
     port = int(parts[2]) if parts[2] else DEFAULT_PORTS[scheme]
     if port not in ports:
-        raise invalid(f"the ports that may be used are {', '.join(map(str, sorted(ports)))}")
+        raise invalid(f"the ports that may be used (QUEUE_FETCH_PORTS) are {', '.join(map(str, sorted(ports)))}")
     return Target(scheme, host_of(parts[1]), port, quote((path or "/") + query, _MEANINGFUL))
 
 
@@ -155,7 +155,11 @@ def check_addresses(host: str, addresses: Sequence[Address], allowed_hosts: Coll
     """
     harmless = [is_public(address) or is_allowed(host, address, allowed_hosts) for address in addresses]
     if not harmless or not all(harmless):
-        raise FetchFailed("forbidden_url", "its host is unknown, or has an address that is not public")
+        raise FetchFailed(
+            "forbidden_url",
+            "its host is unknown, or has an address that is not public (which the operator can allow: "
+            "QUEUE_FETCH_ALLOWED_HOSTS)",
+        )
 
 
 def is_public(address: Address) -> bool:

@@ -68,7 +68,7 @@ def _stacked(parts: Sequence[Pixels]) -> Pixels:
 
 
 def _picture(rgba: Pixels, icc_profile: bytes | None, params: Params) -> File:
-    kind: Kind = _automatic(rgba) if params.format == "auto" else params.format
+    kind: Kind = _automatic(rgba, params) if params.format == "auto" else params.format
     _check_size(rgba, kind)
     if kind == "png":
         return File(png.encode(rgba, icc_profile, params.png_compression), kind)
@@ -93,8 +93,10 @@ def _is_opaque(rgba: Pixels) -> bool:
     return all(rgba[top : top + rows, :, 3].min() == 255 for top in range(0, len(rgba), rows))
 
 
-def _automatic(rgba: Pixels) -> Kind:
-    return "jpg" if max(rgba.shape) <= _LONGEST_SIDE["jpg"] and _is_opaque(rgba) else "png"
+def _automatic(rgba: Pixels, params: Params) -> Kind:
+    """Whoever asks for no background wants transparency, even where the subject fills the picture."""
+    fits = max(rgba.shape) <= _LONGEST_SIDE["jpg"]
+    return "jpg" if params.has_background and fits and _is_opaque(rgba) else "png"
 
 
 def _check_size(pixels: Pixels, kind: Kind) -> None:

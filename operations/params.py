@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_extra_types.color import Color
 
 from operations import marks
@@ -74,10 +74,18 @@ def _offset(text: str) -> str:
 def _position(text: str) -> str:
     if text in ("original", "center"):
         return text
-    places = lengths(text, (1, 2))
+    wanted = f"original, center, or one or two places from 0% to 100% are wanted, such as 50% 100%, not {text!r}"
+    try:
+        places = lengths(text, (1, 2))
+    except ValueError as error:
+        raise ValueError(wanted) from error
     if not all(relative and 0 <= number <= 100 for number, relative in places):
-        raise ValueError(f"original, center, or one or two places from 0% to 100% are wanted, not {text!r}")
+        raise ValueError(wanted)
     return text
+
+
+def _format(name: object) -> object:
+    return "jpg" if name == "jpeg" else name
 
 
 def _colour(text: str) -> str:
@@ -88,6 +96,15 @@ def _colour(text: str) -> str:
 def _marks(text: str) -> str:
     marks.read(text)
     return text
+
+
+# What only refines something else, and that.
+REFINEMENTS = {
+    "crop_margin": "crop",
+    "shadow_opacity": "shadow",
+    "shadow_blur": "shadow",
+    "shadow_offset": "shadow",
+}
 
 
 class TwoBackgrounds(ValueError):
@@ -105,8 +122,9 @@ class Params(BaseModel):
     output: Literal["cutout", "mask", "both"] = Field(
         "cutout", description="The cutout, its mask as a grey picture, or a ZIP of both."
     )
-    format: Literal["auto", "png", "webp", "jpg", "avif"] = Field(
-        "auto", description="auto: PNG, or JPEG when nothing is transparent. JPEG puts white behind what is."
+    format: Annotated[Literal["auto", "png", "webp", "jpg", "avif"], BeforeValidator(_format)] = Field(
+        "auto",
+        description="auto: PNG, or JPEG when a background leaves nothing transparent. JPEG puts white behind what is.",
     )
     quality: int = Field(90, ge=1, le=100, description="Of JPEG, WebP and AVIF; 100 makes WebP lossless.")
     png_compression: Compression = Field(
@@ -127,7 +145,7 @@ class Params(BaseModel):
 
     # Which part of the picture, and where it goes.
     roi: Annotated[str, AfterValidator(_region)] | None = Field(
-        None, description="Look for the subject only in this rectangle: x1 y1 x2 y2, in px or %."
+        None, description="Look for the subject only in this rectangle, x1 y1 x2 y2 in px or %; all else goes."
     )
     crop: bool = Field(False, description="Cut away what is empty around the subject.")
     crop_margin: Annotated[str, AfterValidator(_margin)] = Field(
@@ -178,6 +196,17 @@ class Params(BaseModel):
         given = [name for name in ("background_color", "background_image", "background_blur") if getattr(self, name)]
         if len(given) > 1:
             raise TwoBackgrounds(f"only one background can stand behind the subject, not {' and '.join(given)}")
+        return self
+
+    @property
+    def has_background(self) -> bool:
+        return any((self.background_color, self.background_image, self.background_blur))
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> "Params":
+        for name, switch in REFINEMENTS.items():
+            if getattr(self, name) != type(self).model_fields[name].default and not getattr(self, switch):
+                raise ValueError(f"{name} does nothing without {switch}: ask for both, or for neither")
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -52,7 +53,11 @@ def parameters_of(given: Mapping[str, object], attachments: Mapping[str, str], d
             f"{files[0]} is a file: send it as a part with a file name, or its address as {files[0]}_url."
         )
     if unknown := sorted(set(given) - set(KNOWN)):
-        raise InvalidRequest(f"Unknown parameter: {', '.join(unknown)}. Known are {', '.join(KNOWN)}.", unknown[0])
+        meant = get_close_matches(unknown[0], KNOWN, n=1)
+        hint = f" Did you mean {meant[0]}?" if meant else ""
+        raise InvalidRequest(
+            f"Unknown parameter: {', '.join(unknown)}.{hint} Known are {', '.join(KNOWN)}.", unknown[0]
+        )
     own = {name: value for name, value in given.items() if name in JobOptions.model_fields}
     others = {name: value for name, value in given.items() if name not in own}
     try:

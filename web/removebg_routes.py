@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from errors import InvalidRequest
 from job import JobFile, Priority
+from operations.params import REFINEMENTS
 from queue_manager import QueueManager
 from web import results
 from web.dependencies import WholeService
@@ -58,6 +59,10 @@ def in_our_words(words: Words) -> dict[str, object]:
     for name in given.keys() & CHOICES.keys():
         given[name] = one_of(name, given[name])
     ours: dict[str, object] = {SAME[name]: value for name, value in given.items() if name in SAME}
+    # Ignored there, too: a margin without a crop, and how dark a shadow is that nobody asked for.
+    for name, switch in REFINEMENTS.items():
+        if str(ours.get(switch, "false")).lower() in ("false", "0", "no", "off"):
+            ours.pop(name, None)
     if given.get("scale", "original") != "original":
         ours["scale"] = given["scale"].strip().removesuffix("%")
     if given.get("format") == "zip":
