@@ -116,6 +116,8 @@ class Reader:
             raise MalformedUpload("The JSON body ended in the middle of a text.")
         try:
             document = json.loads(self._outline.decode(), parse_constant=no_constant)
+            # Half of a surrogate pair can be escaped, but it is no text: no answer could repeat it.
+            json.dumps(document, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise MalformedUpload(f"The JSON body cannot be read: {error}.") from error
         if not isinstance(document, dict):

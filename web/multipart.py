@@ -46,6 +46,8 @@ class Part:
     headers: dict[str, str] = field(default_factory=dict)
     name: str = ""
     is_file: bool = False
+    # What is to be called before the first bytes of a file that has no name.
+    begin: Callable[[], None] | None = None
 
 
 class Receiver:
@@ -120,13 +122,13 @@ class Receiver:
         if self._part.name in self._file_fields.pictures:
             name = decoded_filename(filename or b"")
             self._part.is_file = True
-            self._calls.append(lambda: self._begin(self._submission.add(name)))
+            self._begin_later(lambda: self._begin(self._submission.add(name)), filename)
         elif self._part.name in self._file_fields.base64:
             self._part.is_file = True
             self._calls.append(lambda: self._begin(Base64Field(self._submission)))
         elif filename is not None and (attachment := self._file_fields.attachments.get(self._part.name)):
             self._part.is_file = True
-            self._calls.append(lambda: self._begin(self._submission.attach(attachment)))
+            self._begin_later(lambda: self._begin(self._submission.attach(attachment)), filename)
         elif filename is not None:
             known = [*self._file_fields.pictures, *self._file_fields.attachments]
             raise MalformedUpload(
@@ -153,9 +155,19 @@ class Receiver:
     def _on_end(self) -> None:
         self._ended = True
 
+    def _begin_later(self, begin: Callable[[], None], filename: bytes | None) -> None:
+        """Without name and bytes it is what browsers send for a field in which no file was chosen: none."""
+        if filename:
+            self._calls.append(begin)
+        else:
+            self._part.begin = begin
+
     def _write_later(self) -> None:
         data, self._data = bytes(self._data), bytearray()
         if data:
+            if self._part.begin is not None:
+                self._calls.append(self._part.begin)
+                self._part.begin = None
             self._calls.append(lambda: self._write(data))
 
     def _note(self, name: str, value: str) -> None:

@@ -40,10 +40,12 @@ MEANING = {
     "extras": "JSON. Of its keys, sam_prompt is known.",
 }
 BOOLEAN = TypeAdapter(bool)
+EXTRAS = TypeAdapter(dict[str, Any])
 
 
 def in_our_words(words: Words) -> dict[str, object]:
-    """rembg's parameters as ours. Raises InvalidRequest."""
+    """rembg's parameters as ours; an empty one counts as not given, as there. Raises InvalidRequest."""
+    words = {name: value for name, value in words.items() if value not in ("", None)}
     if unknown := sorted(words.keys() - MEANING.keys()):
         raise InvalidRequest(f"Unknown parameter: {', '.join(unknown)}. Known are {', '.join(MEANING)}.", unknown[0])
     ours: dict[str, object] = {NAMES[name]: value for name, value in words.items() if name in NAMES}
@@ -63,11 +65,9 @@ def truth(name: str, text: object) -> bool:
 
 def from_extras(text: str) -> dict[str, object]:
     try:
-        extras = json.loads(text)
-    except ValueError:
-        extras = None
-    if not isinstance(extras, dict):
-        raise InvalidRequest('extras: a JSON object is wanted, such as {"sam_prompt": [...]}.', "extras")
+        extras = EXTRAS.validate_json(text)
+    except ValidationError:
+        raise InvalidRequest('extras: a JSON object is wanted, such as {"sam_prompt": [...]}.', "extras") from None
     if others := sorted(extras.keys() - {"sam_prompt"}):
         raise InvalidRequest(f"extras: only sam_prompt is known, not {', '.join(others)}.", "extras")
     return {name: json.dumps(value) for name, value in extras.items()}

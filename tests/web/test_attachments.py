@@ -66,6 +66,13 @@ def test_one_that_is_no_picture_refuses_all(site: Site, content: bytes, reason: 
     assert_nothing_is_stored(site)
 
 
+@pytest.mark.parametrize("left_empty", ["background_image", "images"])
+def test_a_field_in_which_no_file_was_chosen_is_none(site: Site, left_empty: str) -> None:
+    job_id = submit(site, (left_empty, ("", b"")), CAT).json()["job_id"]
+    assert stored(site.queue.storage) == [f"uploads/{job_id}/0"]
+    problem(submit(site, (left_empty, ("", b""))), 422, "no_files")
+
+
 def test_two_of_them_are_refused(site: Site) -> None:
     told = problem(submit(site, CAT, BACKGROUND, BACKGROUND), 422, "invalid_attachment")
     assert told["detail"] == "background_image came more than once."

@@ -208,6 +208,7 @@ MALFORMED = {
     "UTF-16": '{"image_b64": "x"}'.encode("utf-16"),
     "a byte order mark": b"\xef\xbb\xbf{}",
     "a wrong escape": b'{"model": "\\x"}',
+    "half of a surrogate pair": b'{"images": [{"\\ud800": "x"}]}',
     "more than one": b"{}{}",
     "a long name": b'{"' + b"a" * 20_000 + b'" "b"}',
 }

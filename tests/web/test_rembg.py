@@ -54,6 +54,7 @@ def test_a_picture_comes_back_as_png(site: Site) -> None:
         ({"vm": "false"}, {}),
         ({"bgc": "255,0,0,255"}, {"background_color": "255,0,0,255"}),
         ({"extras": "{}"}, {}),
+        ({"model": "", "a": "", "bgc": "", "extras": ""}, {}),
     ],
     ids=str,
 )
@@ -84,9 +85,12 @@ def test_the_colour_comes_in_the_query_as_there(site: Site) -> None:
         ({"extras": "{"}, "extras"),
         ({"extras": "[]"}, "extras"),
         ({"extras": '{"api_key": 1}'}, "extras"),
+        ({"extras": '{"\\ud800": 1}'}, "extras"),
+        ({"extras": "[" * 20_000}, "extras"),
+        ({"extras": '{"sam_prompt": ' + "[" * 5000 + "]" * 5000 + "}"}, "extras"),
         ({"quality": "9"}, "quality"),
     ],
-    ids=str,
+    ids=lambda told: str(told)[:40],
 )
 def test_what_cannot_be_had_is_refused_by_name(site: Site, fields: dict[str, str], parameter: str) -> None:
     told = problem(remove(site, **fields), 422, "invalid_request")
