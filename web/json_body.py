@@ -20,7 +20,7 @@ PICTURES, ENCODED = "images", "image_b64"
 # Longer texts are set aside: no parameter is as long, and no address.
 LONG_TEXT_BYTES = 16 * 1024
 # Everything beside the long texts: 500 files with short ones.
-MAX_OUTLINE_BYTES = 8 * 2**20
+MAX_OUTLINE_BYTES = 2**20
 WRITE_BYTES = 512 * 1024
 DECODE_BYTES = 256 * 1024
 # JSON's own characters and parameters, beside the pictures.

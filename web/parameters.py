@@ -40,6 +40,8 @@ class Parameters:
     operation: Mapping[str, object]
 
 
+# How many wrong names an answer repeats.
+MOST_TOLD = 10
 KNOWN = (*(name for name in Params.model_fields if name not in ATTACHMENTS), *JobOptions.model_fields)
 
 
@@ -56,7 +58,7 @@ def parameters_of(given: Mapping[str, object], attachments: Mapping[str, str], d
         meant = get_close_matches(unknown[0], KNOWN, n=1)
         hint = f" Did you mean {meant[0]}?" if meant else ""
         raise InvalidRequest(
-            f"Unknown parameter: {', '.join(unknown)}.{hint} Known are {', '.join(KNOWN)}.", unknown[0]
+            f"Unknown parameter: {', '.join(unknown[:MOST_TOLD])}.{hint} Known are {', '.join(KNOWN)}.", unknown[0]
         )
     own = {name: value for name, value in given.items() if name in JobOptions.model_fields}
     others = {name: value for name, value in given.items() if name not in own}

@@ -41,6 +41,8 @@ class Waiting:
 
         The request's body must have been read.
         """
+        if seconds <= 0:
+            return not await run_in_threadpool(self._queue.unfinished, {job_id})
         self._loop = asyncio.get_running_loop()
         ended: asyncio.Future[bool] = self._loop.create_future()
         self._waiting.setdefault(job_id, set()).add(ended)

@@ -10,7 +10,9 @@ from PIL import Image, features
 
 from errors import PictureError
 from models.sessions import Session
+from operations import encoding
 from operations.base import Result
+from operations.params import Params
 from tests.cutouts import ASTRONAUT, CAT, cut, largest_difference, opened, over, rgba
 from tests.pictures import Pixels, encode, ramp, rgb_profile
 
@@ -62,6 +64,13 @@ def test_auto_is_jpeg_when_nothing_is_transparent(session: Session) -> None:
     assert cut(PHOTO, session, background_color="ffffff80").extension == "png"
     result = cut(PHOTO, session, background_color="white")
     assert (result.extension, opened(result).mode) == ("jpg", "RGB")
+
+
+def test_without_a_background_auto_is_png_even_when_nothing_is_transparent() -> None:
+    opaque = np.full((8, 8, 4), 255, np.uint8)
+    plain, white = Params(model="u2netp"), Params(model="u2netp", background_color="white")
+    assert encoding.encode([opaque], [], None, plain).extension == "png"
+    assert encoding.encode([opaque], [], None, white).extension == "jpg"
 
 
 @pytest.mark.parametrize("kind", ["jpg", "webp", "avif"])

@@ -79,10 +79,6 @@ def test_margins_have_an_end(session: Session) -> None:
     assert raised.value.code == "too_many_pixels"
 
 
-def test_a_margin_without_a_crop_means_nothing(session: Session, plain: Pixels) -> None:
-    assert np.array_equal(rgba(cut(PHOTO, session, crop_margin="30px")), plain)
-
-
 @pytest.mark.parametrize(
     "options",
     [

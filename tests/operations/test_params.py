@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from operations.background_removal import BackgroundRemoval
-from operations.params import Params, colour, lengths
+from operations.params import REFINEMENTS, Params, colour, lengths
 
 
 def params(**options: Any) -> Params:
@@ -96,7 +96,21 @@ BAD: dict[str, list[object]] = {
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in GOOD.items() for value in values])
 def test_what_is_taken(name: str, value: object) -> None:
-    params(**{name: value})
+    needed = {REFINEMENTS[name]: True} if name in REFINEMENTS else {}
+    params(**{name: value}, **needed)
+
+
+@pytest.mark.parametrize("name", REFINEMENTS)
+def test_what_only_refines_something_else_is_refused_without_it(name: str) -> None:
+    value = 10 if name == "shadow_opacity" else "1 1" if name == "shadow_offset" else "1"
+    with pytest.raises(ValidationError, match=f"{name} does nothing without {REFINEMENTS[name]}"):
+        params(**{name: value})
+    with pytest.raises(ValidationError, match="does nothing"):
+        params(**{name: value, REFINEMENTS[name]: False})
+
+
+def test_a_jpeg_may_be_called_so() -> None:
+    assert params(format="jpeg").format == "jpg"
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])

@@ -31,6 +31,16 @@ def test_a_photo_comes_back_as_its_cutout(service: Service) -> None:
     assert service.job(job_id)["priority"] == "high"
 
 
+def test_what_is_finished_already_is_not_waited_for(service: Service) -> None:
+    def send(wait: str) -> requests.Response:
+        files, headers = {"image": CAT.read_bytes()}, {"Idempotency-Key": "finished already"}
+        return requests.post(f"{service.url}/remove?wait={wait}", files=files, headers=headers, timeout=60)
+
+    first, again = send("30"), send("0")
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.content == first.content
+
+
 def test_a_damaged_photo_is_refused_with_its_reason(service: Service) -> None:
     headers = {"Content-Type": "image/jpeg"}
     answer = requests.post(f"{service.url}/remove", data=CAT.read_bytes()[:2000], headers=headers, timeout=60)
