@@ -23,7 +23,7 @@ class Option:
 
 
 OPTIONS: Mapping[str, Option] = {
-    "output": Option("cutout, mask, or both in a ZIP", "WHAT"),
+    "output": Option("cutout, mask, or a ZIP: both, or layers as remove.bg has them", "WHAT"),
     "format": Option("auto, png, webp, jpg or avif", "NAME"),
     "quality": Option("of jpg, webp and avif, 1 to 100", "N"),
     "png_compression": Option("fast, balanced or small", "NAME"),

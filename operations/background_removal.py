@@ -48,7 +48,7 @@ class BackgroundRemoval:
         edges.decontaminate(source.rgba, masks, cutouts, chosen)
         frame = framing.frame(cutouts, cast, chosen, max_pixels)
         cutouts = [framing.framed(cutout, frame) for cutout in cutouts]
-        alphas = [layers.alpha(cutout) for cutout in cutouts] if chosen.output != "cutout" else []
+        alphas = [layers.alpha(cutout) for cutout in cutouts] if chosen.output in ("mask", "both") else []
         if cast is not None:
             cutouts = [layers.over(cutout, cast.of(layers.alpha(cutout), frame.beyond)) for cutout in cutouts]
         if behind is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -32,6 +33,8 @@ _WEBP: Mapping[str, Any] = {"method": 2}
 _WEBP_WITHOUT_LOSS: Mapping[str, Any] = {"lossless": True, "exact": True, "method": 0, "quality": 20}
 # One thread, as everything in a child: the other cores have pictures of their own.
 _AVIF: Mapping[str, Any] = {"speed": 9, "max_threads": 1}
+# Two of the largest blocks that JPEG makes of colours, 16 pixels, and one in the middle.
+_JPEG_REACH = 33
 _NO_TIME = (1980, 1, 1, 0, 0, 0)  # the same pictures give the same ZIP
 
 
@@ -48,19 +51,38 @@ class File:
 def encode(cutouts: Sequence[Pixels], alphas: Sequence[Pixels], icc_profile: bytes | None, params: Params) -> File:
     """Cutouts, height × width × 4, or their alphas, or a ZIP of both: `cutout.<its extension>` and `mask.png`.
 
-    Several stand one below the other. Raises PictureError (too_large_for_format).
+    `layers` is remove.bg's ZIP: `color.jpg`, to be seen through `alpha.png`. Several stand one below the other. Raises
+    PictureError (too_large_for_format).
     """
     if params.output == "mask":
         return _mask(_stacked(alphas), params)
-    cutout = _picture(_stacked(cutouts), icc_profile, params)
+    stacked = _stacked(cutouts)
+    if params.output == "layers":
+        _check_size(stacked, "jpg")
+        colour = _saved(layers.image(_beyond_the_edge(stacked)), "jpg", params.quality, icc_profile)
+        alpha = png.encode(layers.alpha(stacked), compression=params.png_compression)
+        return _zip({"color.jpg": colour, "alpha.png": alpha})
+    cutout = _picture(stacked, icc_profile, params)
     if params.output == "cutout":
         return cutout
     mask = png.encode(_stacked(alphas), compression=params.png_compression)
+    return _zip({f"cutout.{cutout.extension}": cutout.data, "mask.png": mask})
+
+
+def _zip(files: Mapping[str, bytes]) -> File:
     archive = BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:  # stored: pictures are packed already
-        packed.writestr(zipfile.ZipInfo(f"cutout.{cutout.extension}", _NO_TIME), cutout.data)
-        packed.writestr(zipfile.ZipInfo("mask.png", _NO_TIME), mask)
+        for name, data in files.items():
+            packed.writestr(zipfile.ZipInfo(name, _NO_TIME), data)
     return File(archive.getvalue(), "zip")
+
+
+def _beyond_the_edge(rgba: Pixels) -> Pixels:
+    """The colours alone, going on a little where nothing can be seen: else JPEG would darken edges before black."""
+    colours, seen = np.ascontiguousarray(rgba[..., :3]), (rgba[..., 3] > 0).astype(np.float32)
+    around = (_JPEG_REACH, _JPEG_REACH)
+    mean = cv2.blur(colours.astype(np.float32), around) / np.maximum(cv2.blur(seen, around), 1e-6)[..., None]
+    return np.where(seen[..., None] > 0, colours, np.clip(mean, 0, 255).astype(np.uint8))
 
 
 def _stacked(parts: Sequence[Pixels]) -> Pixels:

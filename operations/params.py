@@ -119,8 +119,9 @@ class Params(BaseModel):
     model: str = Field(description="A name from /models; the default model when left out.")
 
     # What comes back.
-    output: Literal["cutout", "mask", "both"] = Field(
-        "cutout", description="The cutout, its mask as a grey picture, or a ZIP of both."
+    output: Literal["cutout", "mask", "both", "layers"] = Field(
+        "cutout",
+        description="The cutout, its mask as a grey picture, a ZIP of both, or one of color.jpg and alpha.png.",
     )
     format: Annotated[Literal["auto", "png", "webp", "jpg", "avif"], BeforeValidator(_format)] = Field(
         "auto",

@@ -66,7 +66,7 @@ def in_our_words(words: Words) -> dict[str, object]:
     if given.get("scale", "original") != "original":
         ours["scale"] = given["scale"].strip().removesuffix("%")
     if given.get("format") == "zip":
-        ours["output"] = "both"
+        ours["output"] = "layers"
     else:
         ours["output"] = "mask" if given.get("channels") == "alpha" else "cutout"
         ours["format"] = given.get("format", "auto")

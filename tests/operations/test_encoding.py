@@ -166,6 +166,21 @@ def test_the_same_work_gives_the_same_zip(session: Session) -> None:
     assert cut(PHOTO, session, output="both").data == cut(PHOTO, session, output="both").data
 
 
+def test_layers_make_the_cutout_again(session: Session, plain: Pixels) -> None:
+    """As remove.bg's clients put them together."""
+    images = members(cut(PHOTO, session, output="layers", quality=95))
+    assert [(name, image.format, image.mode) for name, image in images.items()] == [
+        ("color.jpg", "JPEG", "RGB"),
+        ("alpha.png", "PNG", "L"),
+    ]
+    assert np.array_equal(np.asarray(images["alpha.png"]), plain[..., 3])
+    # The faintest would be 1.9 levels off on average if the colours ended where nothing can be seen.
+    for low, high, most in ((1, 30, 1.5), (31, 254, 2.0), (255, 255, 3.0)):
+        seen = (plain[..., 3] >= low) & (plain[..., 3] <= high)
+        difference = np.abs(np.asarray(images["color.jpg"]).astype(int) - plain[..., :3])[seen]
+        assert difference.mean() < most
+
+
 def test_this_machine_can_write_avif() -> None:
     """The wheels of Pillow bring it."""
     assert features.check("avif")

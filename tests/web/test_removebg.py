@@ -106,7 +106,7 @@ def test_there_are_always_credits(site: Site) -> None:
         ({"size": "medium"}, {"size": "medium"}),
         ({"size": "hd"}, {"size": "hd"}),
         *[({"format": name}, {"format": name}) for name in ("png", "jpg", "webp")],
-        ({"format": "zip"}, {"output": "both"}),
+        ({"format": "zip"}, {"output": "layers"}),
         ({"channels": "alpha"}, {"output": "mask"}),
         ({"roi": "0% 0% 50% 100%"}, {"roi": "0% 0% 50% 100%"}),
         ({"crop": "true", "crop_margin": "10px 5%"}, {"crop": True, "crop_margin": "10px 5%"}),
