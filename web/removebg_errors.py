@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -111,8 +111,10 @@ class RemoveBgErrors:
 
         async def refuse(start: Message) -> None:
             answer = refusal(json.loads(bytes(body)), start["status"])
-            if "retry-after" in (headers := MutableHeaders(raw=start["headers"])):
-                answer.headers["Retry-After"] = headers["retry-after"]
+            headers = Headers(raw=start["headers"])
+            for name in ("Retry-After", "Allow"):
+                if name in headers:
+                    answer.headers[name] = headers[name]
             await answer(scope, receive, send)
 
         try:

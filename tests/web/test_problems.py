@@ -125,3 +125,9 @@ def test_a_fault_of_our_own_is_500_and_tells_nothing(
     told = problem(response, 500, "internal_error")
     assert "log" in told["detail"]
     assert_tells_nothing_of_the_host(response.text, storage)
+
+
+@pytest.mark.parametrize(("path", "methods"), [("/api/remove", "GET, POST"), ("/v1.0/removebg", "POST")])
+def test_a_wrong_method_is_told_all_that_are_right(site: Site, path: str, methods: str) -> None:
+    response = site.session.delete(site.url + path, timeout=10)
+    assert (response.status_code, response.headers["Allow"]) == (405, methods)
