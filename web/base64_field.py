@@ -5,7 +5,7 @@ from typing import BinaryIO
 from urllib.parse import unquote_plus
 
 from submission import Submission
-from web.json_body import DECODE_BYTES, decode_into
+from web.json_body import decode_into, whole_escapes
 
 
 def from_url_encoding(data: bytes) -> str:
@@ -39,12 +39,4 @@ class Base64Field:
 
 
 def pieces(stream: BinaryIO, decoded: Callable[[bytes], str]) -> Iterator[str]:
-    rest = b""
-    while block := stream.read(DECODE_BYTES):
-        block = rest + block
-        # An escape such as %2B at the end may not be whole yet.
-        escape = block.rfind(b"%", max(0, len(block) - 2))
-        cut = len(block) if escape < 0 else escape
-        rest = block[cut:]
-        yield decoded(block[:cut])
-    yield decoded(rest)
+    return map(decoded, whole_escapes(stream, b"%", longest=3))  # %2B

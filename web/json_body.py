@@ -234,15 +234,21 @@ def from_base64(pieces: Iterable[str]) -> Iterator[bytes]:
 
 def unescaped(stream: BinaryIO) -> Iterator[str]:
     """A JSON text, as it stands in the body, in pieces. Raises ValueError."""
+    for block in whole_escapes(stream, b"\\", longest=6):  # \u002b
+        yield json.loads(b'"' + block + b'"')
+
+
+def whole_escapes(stream: BinaryIO, sign: bytes, longest: int) -> Iterator[bytes]:
+    """A stream in blocks that cut no escape in two: each begins with `sign` and has at most so many bytes."""
     rest = b""
     while block := stream.read(DECODE_BYTES):
         block = rest + block
-        # An escape at the end may not be whole yet; the longest is \u002b.
-        escape = block.rfind(b"\\", max(0, len(block) - 6))
+        # One at the end may not be whole yet.
+        escape = block.rfind(sign, max(0, len(block) - longest))
         cut = len(block) if escape < 0 else escape
         rest = block[cut:]
-        yield json.loads(b'"' + block[:cut] + b'"')
-    yield json.loads(b'"' + rest + b'"')
+        yield block[:cut]
+    yield rest
 
 
 def no_constant(name: str) -> NoReturn:

@@ -62,9 +62,11 @@ async def receive_and_queue(
         # A form field counts more.
         words = door.in_our_words({**query, **fields})
         # Before anything is fetched for nothing.
-        parameters_of(words, attached(submission), default_model)
-        await sources.fetch(request, service.fetching, keep_alive)
         parameters = parameters_of(words, attached(submission), default_model)
+        if sources:
+            await sources.fetch(request, service.fetching, keep_alive)
+            # With what was attached by its address.
+            parameters = parameters_of(words, attached(submission), default_model)
     except BaseException:  # a cancelled request must not leave bytes behind
         await run_in_threadpool(submission.discard)
         raise

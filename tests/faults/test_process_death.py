@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.children import results_of
 from tests.service import SAMPLES, Service, children_of, running, wait_until_dead
 
 PICTURES = [(path.name, path.read_bytes()) for path in SAMPLES]
@@ -73,12 +74,6 @@ def test_a_killed_child_costs_one_attempt_of_one_file(tmp_path: Path) -> None:
     assert view["status"] == "completed"
     assert sorted(int(str(result["attempts"])) for result in results_of(view)) == [1, 1, 2]
     assert "attempt 1 failed, again in" in service.log
-
-
-def results_of(view: dict[str, object]) -> list[dict[str, object]]:
-    results = view["results"]
-    assert isinstance(results, list)
-    return results
 
 
 @pytest.fixture(scope="module")
