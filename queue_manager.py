@@ -20,7 +20,6 @@ from errors import (
     JobNotFinished,
     JobNotFound,
     KeyReused,
-    LeaseLost,
     NoFiles,
     QueueFull,
     ResultNotFound,
@@ -327,14 +326,8 @@ class QueueManager:
     def held(self, leases: Sequence[Lease]) -> set[int]:
         return self._files.held([lease.key for lease in leases])
 
-    def complete(self, lease: Lease, outcome: Outcome) -> None:
-        """Publish a result that is in storage. Raises LeaseLost; bytes that were not published are gone then."""
-        self.storage.flush(outcome.output_key)
-        if self.complete_many([(lease, outcome)]):
-            raise LeaseLost(f"File {lease.file.id} is not under the lease {lease.token} any more.")
-
     def complete_many(self, finished: Sequence[tuple[Lease, Outcome]]) -> list[Lease]:
-        """The same in one transaction for results that are flushed already; returns the leases that were lost."""
+        """Publish results that are in storage, and flushed; return the leases that were lost, their bytes deleted."""
         lost = self._files.complete_many(self.clock(), [(*lease.key, outcome) for lease, outcome in finished])
         for lease, outcome in finished:
             # This very attempt may have published them before.

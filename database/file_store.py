@@ -96,10 +96,6 @@ class FileStore:
             return None
         return Outcome(**{**row, "notes": parsed(row["notes"], {}), "cached": bool(row["cached"])})
 
-    def complete(self, now: datetime, file_id: int, token: str, outcome: Outcome) -> None:
-        """Publish a result. Raises LeaseLost when somebody else owns the file by now."""
-        self._end_one(now, completed(file_id, token, outcome))
-
     def complete_many(self, now: datetime, outcomes: Sequence[tuple[int, str, Outcome]]) -> set[int]:
         """Publish results of (file id, token) in one transaction; return the ids whose lease was lost."""
         with self._database.write() as connection:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from errors import LeaseLost
 from job import JobStatus, Lease, Outcome, WorkerState, timestamp, utc_now
 from queue_manager import QueueManager
 from storage.base import Storage
@@ -54,7 +55,14 @@ def outcome(lease: Lease, content: bytes = CUTOUT) -> Outcome:
 def finish(queue: QueueManager, lease: Lease, content: bytes = CUTOUT) -> None:
     """What a worker does when a picture succeeded."""
     queue.storage.put(lease.output_key, content)
-    queue.complete(lease, outcome(lease, content))
+    publish(queue, lease, outcome(lease, content))
+
+
+def publish(queue: QueueManager, lease: Lease, outcome: Outcome) -> None:
+    """A result that is in storage. Raises LeaseLost."""
+    queue.storage.flush(outcome.output_key)
+    if queue.complete_many([(lease, outcome)]):
+        raise LeaseLost(f"File {lease.file.id} is not under the lease {lease.token} any more.")
 
 
 def fail(queue: QueueManager, lease: Lease, message: str = "The picture is damaged.") -> None:

@@ -36,6 +36,7 @@ from retention import SILENT_WORKER
 from storage.local import LocalStorage
 from submission import Limits
 from tests.pictures import encode, ramp
+from tests.queues import publish
 from tests.state_model import LEASE, Model, ModelFile
 
 STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "0"))
@@ -176,9 +177,9 @@ class QueueMachine(RuleBasedStateMachine):
         file = self.holder(lease)
         if file is None:
             with pytest.raises(LeaseLost):
-                self.queue.complete(lease, outcome)
+                publish(self.queue, lease, outcome)
             return
-        self.queue.complete(lease, outcome)
+        publish(self.queue, lease, outcome)
         file.attempts, file.winner = file.attempts + 1, lease.token
         file.end(JobStatus.COMPLETED)
         self.model.note_end(file.job_id, self.now)

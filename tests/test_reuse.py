@@ -14,7 +14,7 @@ from models.catalog import MODELS, Model, WeightFile
 from queue_manager import QueueManager
 from reuse import with_reuse_keys
 from tests.faults.children import results_of
-from tests.queues import CUTOUT, PICTURE, claim, finish, stored, submit
+from tests.queues import CUTOUT, PICTURE, claim, finish, publish, stored, submit
 from tests.service import SAMPLES, running
 
 FILE = NewFile("a.png", "uploads/a/0", 10, "ab" * 32, "png")
@@ -53,7 +53,7 @@ def work_or_take(queue: QueueManager, lease: Lease) -> bool:
     if earlier is None:
         finish(queue, lease)
     else:
-        queue.complete(lease, earlier)
+        publish(queue, lease, earlier)
     return earlier is not None
 
 
@@ -113,7 +113,7 @@ def test_the_sweep_leaves_a_result_that_is_just_being_taken(queue: QueueManager)
     earlier = queue.earlier_results.take(lease)
     assert earlier is not None
     queue.sweep_orphans(timedelta(hours=24))
-    queue.complete(lease, earlier)
+    publish(queue, lease, earlier)
     assert queue.storage.get(earlier.output_key) == CUTOUT
 
 

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 
 from database.engine import Database
+from database.file_store import FileStore
 from database.job_store import JobStore
 from database.tables import counters, job_files, jobs
+from errors import LeaseLost
 from job import JobStatus, NewFile, Outcome, Priority
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
@@ -25,6 +27,12 @@ def add_job(store: JobStore, count: int = 1, model: str = "u2netp", now: datetim
         now, job_id, "remove_background", model, {"model": model}, {}, Priority.NORMAL, files, [], 1_000_000, None
     )
     return job_id
+
+
+def complete(files: FileStore, file_id: int, token: str, now: datetime = NOW) -> None:
+    """What a worker does when a picture succeeded. Raises LeaseLost."""
+    if files.complete_many(now, [(file_id, token, OUTCOME)]):
+        raise LeaseLost(f"File {file_id} is not under the lease {token} any more.")
 
 
 def counted(database: Database) -> Mapping[str, int]:

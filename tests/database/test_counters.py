@@ -12,7 +12,17 @@ from database.job_store import JobStore
 from database.worker_store import WorkerStore
 from errors import LeaseLost
 from job import FILE_TRANSITIONS, TRANSITIONS, JobStatus
-from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, contradictions, counted, recounted, states
+from tests.database.jobs import (
+    LEASE_SECONDS,
+    NOW,
+    OUTCOME,
+    add_job,
+    complete,
+    contradictions,
+    counted,
+    recounted,
+    states,
+)
 from tests.queues import worker_state
 
 STEPS = 150
@@ -65,7 +75,7 @@ class Life:
 
     def complete(self) -> None:
         try:
-            self.files.complete(self.now, *self.a_lease(), OUTCOME)
+            complete(self.files, *self.a_lease(), self.now)
         except LeaseLost:
             return
 

@@ -8,7 +8,7 @@ from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore
 from job import JobStatus, timestamp
-from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, counted
+from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, complete, counted
 
 
 def end(files: FileStore, *, failed: bool = False) -> None:
@@ -17,7 +17,7 @@ def end(files: FileStore, *, failed: bool = False) -> None:
         if failed:
             files.fail(NOW, file.id, "token", "damaged", f"{file.filename} is damaged.", 0.1)
         else:
-            files.complete(NOW, file.id, "token", OUTCOME)
+            complete(files, file.id, "token")
 
 
 def test_a_new_job_knows_what_stands_before_it(jobs: JobStore, files: FileStore) -> None:
@@ -65,11 +65,11 @@ def test_a_job_with_some_good_pictures_completes(jobs: JobStore, files: FileStor
     job_id = add_job(jobs, 3)
     first, second, third = files.claim(NOW, 3, "worker-1", "token", LEASE_SECONDS)
     files.fail(NOW, first.id, "token", "damaged", "It is damaged.", 0.1)
-    files.complete(NOW, third.id, "token", OUTCOME)
+    complete(files, third.id, "token")
     running = jobs.get(job_id)
     assert running is not None
     assert (running.status, running.results, running.completed_at) == (JobStatus.PROCESSING, None, None)
-    files.complete(NOW, second.id, "token", OUTCOME)
+    complete(files, second.id, "token")
     job = jobs.get(job_id)
     assert job is not None
     assert (job.status, job.processed_files, job.failed_files) == (JobStatus.COMPLETED, 2, 1)
@@ -103,7 +103,7 @@ def test_a_failed_job_says_why_in_a_sentence(
 def test_a_cancelled_job_keeps_what_had_finished(jobs: JobStore, files: FileStore) -> None:
     job_id = add_job(jobs, 3)
     done, _running = files.claim(NOW, 2, "worker-1", "token", LEASE_SECONDS)
-    files.complete(NOW, done.id, "token", OUTCOME)
+    complete(files, done.id, "token")
     assert jobs.cancel(NOW, job_id, [JobStatus.PENDING, JobStatus.PROCESSING]) is JobStatus.PROCESSING
     job = jobs.get(job_id)
     assert job is not None
@@ -144,7 +144,7 @@ def test_expired_jobs_go_oldest_first_in_batches(database: Database, jobs: JobSt
     for n in range(3):
         ids.append(add_job(jobs))
         for file in files.claim(NOW, 1, "worker-1", "token", LEASE_SECONDS):
-            files.complete(NOW + timedelta(hours=n), file.id, "token", OUTCOME)
+            complete(files, file.id, "token", NOW + timedelta(hours=n))
     waiting = add_job(jobs)
     later = NOW + timedelta(days=7)
     count, keys = jobs.expire(later, NOW + timedelta(hours=2), limit=1)

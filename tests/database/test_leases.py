@@ -12,13 +12,13 @@ from database.job_store import JobStore
 from database.worker_store import WorkerStore
 from errors import LeaseLost
 from job import JobFile, JobStatus, timestamp
-from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, contradictions, counted, recounted
+from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, complete, contradictions, counted, recounted
 from tests.queues import worker_state
 
 Report = Callable[[FileStore, int, str], None]
 
 REPORTS: dict[str, Report] = {
-    "complete": lambda files, file_id, token: files.complete(NOW, file_id, token, OUTCOME),
+    "complete": complete,
     "fail": lambda files, file_id, token: files.fail(NOW, file_id, token, "damaged", "It is damaged.", 0.1),
     "retry_later": lambda files, file_id, token: files.retry_later(NOW, file_id, token, "timeout", "Too slow.", 5),
 }
@@ -82,7 +82,7 @@ def test_nothing_is_reported_on_a_cancelled_file(
 def test_a_file_is_reported_on_once(database: Database, jobs: JobStore, files: FileStore, report: Report) -> None:
     add_job(jobs)
     claimed = claim_one(files)
-    files.complete(NOW, claimed.id, "mine", OUTCOME)
+    complete(files, claimed.id, "mine")
     assert_refused(database, jobs, files, claimed, report)
 
 
@@ -182,7 +182,7 @@ def test_an_outcome_is_kept_whole(jobs: JobStore, files: FileStore) -> None:
     job_id = add_job(jobs)
     claimed = claim_one(files)
     files.retry_later(NOW, claimed.id, "mine", "timeout", "It took too long.", 0)
-    files.complete(NOW, claim_one(files).id, "mine", OUTCOME)
+    complete(files, claim_one(files).id, "mine")
     file = jobs.file(job_id, 0)
     assert file is not None
     assert (file.output_key, file.output_bytes, file.output_sha256) == ("results/a/0-t", 10, "ab" * 32)
