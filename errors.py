@@ -201,8 +201,22 @@ class FetchFailed(PictureError):
 
 
 class NotInTime(ServiceError):
+    """`joinable`: the same request again waits for the same work, or gets its result."""
+
     code = "not_in_time"
     retry_after = 5.0
+
+    def __init__(self, job_id: str, joinable: bool) -> None:
+        self.job_id = job_id
+        later = f"Its result will be at /queue/job/{job_id}/result."
+        again = f"Send the same request again after {self.retry_after:g} seconds: it waits for that work and gets its "
+        again += "result."
+        super().__init__(
+            f"The picture is not finished yet. The work on it goes on as job {job_id}. {again if joinable else later}"
+        )
+
+    def members(self) -> dict[str, object]:
+        return {"job_id": self.job_id}
 
 
 class FailedPicture(ServiceError):

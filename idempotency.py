@@ -6,6 +6,7 @@ from datetime import datetime
 
 from database.job_store import JobStore
 from database.key_store import KeyStore, KnownKey, Reservation
+from errors import KeyReused
 
 
 class IdempotencyKeys:
@@ -32,3 +33,12 @@ class IdempotencyKeys:
     def release(self, reservation: Reservation) -> None:
         """Nothing was queued under it."""
         self._keys.release(reservation)
+
+
+def check_same(known: KnownKey, fingerprint: str) -> None:
+    """Raises KeyReused when a key comes with another submit than before."""
+    if fingerprint != known.fingerprint:
+        raise KeyReused(
+            f"The Idempotency-Key was used for job {known.job_id} with other pictures or parameters. "
+            "Take a new key for a new job."
+        )

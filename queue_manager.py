@@ -12,6 +12,7 @@ from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore, Page
 from database.key_store import KeyStore, KnownKey, Reservation
+from database.shared_work import work_key
 from database.worker_store import WorkerStore
 from errors import (
     IllegalTransition,
@@ -19,14 +20,13 @@ from errors import (
     JobExpired,
     JobNotFinished,
     JobNotFound,
-    KeyReused,
     NoFiles,
     QueueFull,
     ResultNotFound,
     ResultUnavailable,
     StorageFull,
 )
-from idempotency import IdempotencyKeys
+from idempotency import IdempotencyKeys, check_same
 from job import Job, JobFile, JobStatus, Lease, NewFile, Outcome, Priority, WorkerState, utc_now
 from listeners import Listeners
 from models import catalog
@@ -88,9 +88,13 @@ class QueueManager:
         priority: Priority = Priority.NORMAL,
         skip_invalid: bool = False,
         cache: bool = True,
+        joins: bool = False,
         key: Reservation | KnownKey | None = None,
     ) -> Queued:
-        """Queue what has arrived. Raises NoFiles, InvalidFiles, QueueFull and KeyReused, and then nothing is stored."""
+        """Queue what has arrived, or join the same work that others wait for: both sides have `joins` set.
+
+        Raises NoFiles, InvalidFiles, QueueFull and KeyReused, and then nothing is stored.
+        """
         params = params if params is not None else {"model": model}
         try:
             if submission.rejected and not (skip_invalid and submission.accepted):
@@ -99,10 +103,12 @@ class QueueManager:
                 raise NoFiles("There is no picture: give at least one file.")
             fingerprint = submission.fingerprint({"operation": operation, "priority": priority, **params})
             if isinstance(key, KnownKey):
-                return self._replay(submission, key, fingerprint)
+                check_same(key, fingerprint)
+                return self._replay(submission, key.job_id)
             files: Sequence[NewFile] = submission.accepted
             if cache:
                 files = with_reuse_keys(files, operation, params, catalog.find(model))
+            work = work_key(files[0].reuse_key, priority) if joins else None
             workers = self.workers()
             job, ahead = self._jobs.insert(
                 self.clock(),
@@ -116,25 +122,30 @@ class QueueManager:
                 [file.input_key for file in submission.attachments.values()],
                 self.limits.max_pending_files,
                 None if key is None else replace(key, fingerprint=fingerprint),
+                work,
             )
         except Exception:
             submission.discard()
             raise
-        logger.info("job %s queued: files %d, model %s", submission.job_id, len(submission.accepted), model)
+        joined = job.id != submission.job_id
+        if joined:
+            submission.discard()
+        logger.info("job %s %s: files %d, model %s", job.id, "joined" if joined else "queued", len(files), model)
         self.on_submit.tell()
-        return Queued(job, ahead + 1, seconds_for(ahead + 1, workers), submission.rejected, replayed=False)
+        place = None if ahead is None else ahead + 1
+        wait = seconds_for(place, workers)
+        return Queued(job, files[0].filename, place, wait, submission.rejected, joined=joined, work=work)
 
-    def _replay(self, submission: Submission, key: KnownKey, fingerprint: str) -> Queued:
-        if fingerprint != key.fingerprint:
-            raise KeyReused(
-                f"The Idempotency-Key was used for job {key.job_id} with other pictures or parameters. "
-                "Take a new key for a new job."
-            )
+    def _replay(self, submission: Submission, job_id: str) -> Queued:
         submission.discard()
-        job = self.job(key.job_id)
-        position = self.position(job)
-        wait = None if position is None else self.seconds_for(position)
-        return Queued(job, position, wait, submission.rejected, replayed=True)
+        job = self.job(job_id)
+        place, filename = self.position(job), submission.accepted[0].filename
+        return Queued(job, filename, place, self.seconds_for(place), submission.rejected, replayed=True)
+
+    def abandon(self, queued: Queued) -> None:
+        """Whoever waited has gone: cancel the job, unless others joined it. Raises IllegalTransition."""
+        if not queued.joined and (queued.work is None or self._jobs.withdraw(queued.work, queued.job.id)):
+            self.cancel_job(queued.job.id, force=True)
 
     def create_job(
         self,
@@ -202,12 +213,10 @@ class QueueManager:
 
     def position(self, job: Job) -> int | None:
         """Place in the queue of the job's next file, 1 being next; None when none of its files waits."""
-        if job.status.ended:
-            return None
-        ahead = self._jobs.pending_before(job.id)
+        ahead = None if job.status.ended else self._jobs.pending_before(job.id)
         return None if ahead is None else ahead + 1
 
-    def seconds_for(self, files: int) -> float | None:
+    def seconds_for(self, files: int | None) -> float | None:
         """How long the workers need for so many files; None when unknown."""
         return seconds_for(files, self.workers())
 

@@ -120,13 +120,20 @@ class AttachmentUpload(Upload):
 
 @dataclass(frozen=True)
 class Queued:
-    """A job that was accepted; `replayed` when an earlier request with the same idempotency key made it."""
+    """A job that was accepted, and its first file as this request names it.
+
+    `replayed`: an earlier request with the same idempotency key made it. `joined`: another one that waits for the same
+    `work`, which is None where nobody can join.
+    """
 
     job: Job
+    filename: str
     position: int | None
     wait_seconds: float | None
     rejected: Sequence[RejectedFile]
-    replayed: bool
+    replayed: bool = False
+    joined: bool = False
+    work: str | None = None
 
 
 class Submission:

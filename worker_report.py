@@ -86,12 +86,12 @@ class WorkerReport:
         self._last = None
 
 
-def seconds_for(files: int, workers: Sequence[WorkerState]) -> float | None:
-    """How long workers need for so many files, by the median of their last ones; None when unknown."""
+def seconds_for(files: int | None, workers: Sequence[WorkerState]) -> float | None:
+    """How long workers need for so many files, by the median of their last ones; None when that or this is unknown."""
     slots = sum(worker.max_concurrent for worker in workers)
     medians = [worker.state.get("median_seconds") for worker in workers]
     known = [median for median in medians if isinstance(median, float)]
-    return round(files * max(known) / slots, 3) if known and slots else None
+    return round(files * max(known) / slots, 3) if files is not None and known and slots else None
 
 
 def reason_not_ready(workers: Sequence[WorkerState]) -> str | None:

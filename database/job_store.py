@@ -14,6 +14,7 @@ from database.engine import Database
 from database.key_store import Reservation, bind_key
 from database.places import first_pending_before
 from database.rows import to_file, to_job
+from database.shared_work import join, share, withdraw
 from database.tables import IS_PENDING, expired_jobs, jobs
 from database.tables import job_files as files
 from errors import QueueFull
@@ -51,19 +52,27 @@ class JobStore:
         attachments: Sequence[str],
         max_pending_files: int,
         reservation: Reservation | None,
-    ) -> tuple[Job, int]:
+        work: str | None = None,
+    ) -> tuple[Job, int | None]:
         """Make a job of stored files and bind its idempotency key; also tell how many files wait before its first.
 
+        When there is an unfinished job of the same `work`, it is this one instead, and none of its files may wait.
         Raises QueueFull and SubmitInProgress.
         """
         moment = timestamp(now)
         count = len(new_files)
         with self._database.write() as connection:
+            joined = None if work is None else join(connection, work)
+            if reservation is not None:
+                bind_key(connection, now, reservation, joined or job_id)
+            if joined is not None:
+                job = to_job(connection.execute(JOB, {"job": joined}).mappings().one())
+                return job, first_pending_before(connection, joined)
+            if work is not None:
+                share(connection, now, work, job_id)
             pending = counting.read(connection).get(counting.FILES + "pending", 0)
             if pending + count > max_pending_files:
                 raise QueueFull(pending, max_pending_files)
-            if reservation is not None:
-                bind_key(connection, now, reservation, job_id)
             connection.execute(
                 INSERT_JOB,
                 {
@@ -104,7 +113,12 @@ class JobStore:
             )
             counting.move(connection, {counting.JOBS + "pending": 1, counting.FILES + "pending": count})
             job = to_job(connection.execute(JOB, {"job": job_id}).mappings().one())
-            return job, first_pending_before(connection, job_id) or 0
+            return job, first_pending_before(connection, job_id)
+
+    def withdraw(self, work: str, job_id: str) -> bool:
+        """Whether nobody has joined a job; then nobody can any more."""
+        with self._database.write() as connection:
+            return withdraw(connection, work, job_id)
 
     def get(self, job_id: str) -> Job | None:
         with self._database.read() as connection:

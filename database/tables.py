@@ -154,6 +154,7 @@ expired_jobs = Table(
 )
 
 # What a client may send again. Without a job it is a reservation: that request is still being stored.
+# Also work that somebody waits for, so that others can join its job: shared_work.py.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

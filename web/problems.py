@@ -77,10 +77,12 @@ def problem_of(error: errors.ServiceError) -> JSONResponse:
         headers["WWW-Authenticate"] = 'Bearer realm="queue"'
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
-    # Of a picture that has failed everybody may know why.
-    if status is HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(error, errors.FailedPicture):
+    if isinstance(error, errors.NotInTime):
+        headers["X-Job-Id"] = error.job_id
+    # Of a picture that is late or has failed everybody may know why.
+    elif status is HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(error, errors.FailedPicture):
         detail = RETRY_SOON
-    if status is HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, errors.FailedPicture):
+    elif status is HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, errors.FailedPicture):
         detail = BROKEN
     return problem(status, error.code, detail, error.members(), headers)
 

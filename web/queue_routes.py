@@ -37,7 +37,7 @@ def viewed(queue: QueueManager, job_id: str) -> schemas.JobView:
             workers,
             with_results=True,
             position=position,
-            wait_seconds=None if position is None else seconds_for(position, workers),
+            wait_seconds=seconds_for(position, workers),
             next_attempt=queue.next_attempt(job),
             paused=not job.status.ended and queue.is_paused(),
         )

@@ -1,5 +1,6 @@
 """One picture in, its cutout out, in one request: through the same queue as every other."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -88,7 +89,7 @@ async def remove(
     preferred = preferred_seconds(request.headers) if wait is None else wait
     seconds = service.settings.max_wait_seconds if preferred is None else preferred
     if await ended_in_time(request, service, queued, seconds, idempotency_key):
-        answer = await run_in_threadpool(answer_with_picture, service.queue, queued.job.id)
+        answer = await run_in_threadpool(answer_with_picture, service.queue, queued)
     else:
         headers = {"X-Job-Id": queued.job.id, "Location": f"/queue/job/{queued.job.id}"}
         answer = JSONResponse(submitted_view(queued).model_dump(mode="json"), 202, headers)
@@ -101,26 +102,30 @@ async def cut_out(request: Request, service: Service, door: Door) -> Response:
     """For clients that know nothing of jobs. Raises NotInTime; the picture is finished all the same."""
     queued = await take(request, service, door, None)
     await in_time(request, service, queued)
-    return await run_in_threadpool(answer_with_picture, service.queue, queued.job.id)
+    return await run_in_threadpool(answer_with_picture, service.queue, queued)
 
 
 async def in_time(request: Request, service: Service, queued: Queued) -> None:
     """Wait for the end of a job as long as may be. Raises NotInTime."""
     if not await ended_in_time(request, service, queued, service.settings.max_wait_seconds, None):
-        raise NotInTime(f"Job {queued.job.id} is not finished yet.")
+        raise NotInTime(queued.job.id, joinable=queued.work is not None)
 
 
-def answer_with_picture(queue: QueueManager, job_id: str) -> Response:
-    answer = results.whole_picture(queue.storage, finished_picture(queue, job_id))
-    answer.headers["X-Job-Id"] = job_id
+def answer_with_picture(queue: QueueManager, queued: Queued) -> Response:
+    answer = results.whole_picture(queue.storage, finished_picture(queue, queued))
+    answer.headers["X-Job-Id"] = queued.job.id
     return answer
 
 
-def finished_picture(queue: QueueManager, job_id: str) -> JobFile:
-    """Of a job of one picture that has ended. Raises FailedPicture, and ResultUnavailable when it was cancelled."""
+def finished_picture(queue: QueueManager, queued: Queued) -> JobFile:
+    """Of a job of one picture that has ended, as this request names it, whoever made the job.
+
+    Raises FailedPicture, and ResultUnavailable when it was cancelled.
+    """
+    job_id = queued.job.id
     with queue.database.read():
         job = queue.job(job_id)
         if job.status is JobStatus.FAILED and job.results:
             told = job.results[0]
             raise FailedPicture(str(told["error_code"]), str(told["error"]), job_id)
-        return queue.result(job_id, 0)
+        return replace(queue.result(job_id, 0), filename=queued.filename)

@@ -112,7 +112,7 @@ class RemoveBgErrors:
         async def refuse(start: Message) -> None:
             answer = refusal(json.loads(bytes(body)), start["status"])
             headers = Headers(raw=start["headers"])
-            for name in ("Retry-After", "Allow"):
+            for name in ("Retry-After", "Allow", "X-Job-Id"):
                 if name in headers:
                     answer.headers[name] = headers[name]
             await answer(scope, receive, send)

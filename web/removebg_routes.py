@@ -12,6 +12,7 @@ from errors import InvalidRequest
 from job import JobFile, Priority
 from operations.params import REFINEMENTS
 from queue_manager import QueueManager
+from submission import Queued
 from web import results
 from web.dependencies import WholeService
 from web.door import Door, Words
@@ -149,7 +150,7 @@ async def removebg(request: Request, service: WholeService) -> Response:
     queued = await take(request, service, DOOR, None)
     await in_time(request, service, queued)
     wants_json = accepts_json_alone(request.headers.get("accept", ""))
-    return await run_in_threadpool(answer, service.queue, queued.job.id, wants_json)
+    return await run_in_threadpool(answer, service.queue, queued, wants_json)
 
 
 def accepts_json_alone(accept: str) -> bool:
@@ -158,11 +159,11 @@ def accepts_json_alone(accept: str) -> bool:
     return kinds == {"application/json"}
 
 
-def answer(queue: QueueManager, job_id: str, wants_json: bool) -> Response:
+def answer(queue: QueueManager, queued: Queued, wants_json: bool) -> Response:
     """Raises FailedPicture."""
-    file = finished_picture(queue, job_id)
+    file = finished_picture(queue, queued)
     told = as_json(queue, file) if wants_json else results.whole_picture(queue.storage, file)
-    told.headers["X-Job-Id"] = job_id
+    told.headers["X-Job-Id"] = queued.job.id
     told.headers["X-Width"] = f"{file.width}"
     told.headers["X-Height"] = f"{file.height}"
     told.headers["X-Type"] = "other"

@@ -70,7 +70,8 @@ async def receive_and_queue(
     except BaseException:  # a cancelled request must not leave bytes behind
         await run_in_threadpool(submission.discard)
         raise
-    return await run_in_threadpool(enqueue, queue, service.weights, submission, parameters, key)
+    joins = door.file_fields.one_picture
+    return await run_in_threadpool(enqueue, queue, service.weights, submission, parameters, key, joins)
 
 
 def attached(submission: Submission) -> dict[str, str]:
@@ -98,6 +99,7 @@ def enqueue(
     submission: Submission,
     parameters: Parameters,
     key: Reservation | KnownKey | None,
+    joins: bool,
 ) -> Queued:
     try:
         weights.check_usable(parameters.model)
@@ -111,6 +113,7 @@ def enqueue(
         priority=parameters.options.priority,
         skip_invalid=parameters.options.on_invalid == "skip",
         cache=parameters.options.cache == "on",
+        joins=joins,
         key=key,
     )
 
@@ -120,8 +123,8 @@ async def ended_in_time(
 ) -> bool:
     """Whether the job has ended within so many seconds, or those of the settings.
 
-    Raises ClientDisconnect when the client hung up. Its job is cancelled then, unless it came with an idempotency key:
-    who sends one means to ask again.
+    Raises ClientDisconnect when the client hung up. Its job is cancelled then, unless others wait for it, too, or it
+    came with an idempotency key: who sends one means to ask again.
     """
     job_id = queued.job.id
     try:
@@ -130,5 +133,5 @@ async def ended_in_time(
         if idempotency_key is None:
             logger.info("job %s: its client hung up", job_id)
             with contextlib.suppress(IllegalTransition):  # it has ended meanwhile
-                await run_in_threadpool(service.queue.cancel_job, job_id, force=True)
+                await run_in_threadpool(service.queue.abandon, queued)
         raise

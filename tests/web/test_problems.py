@@ -1,5 +1,6 @@
 """Errors as answers: every one has a status, is a sentence, and tells nothing of the host."""
 
+import json
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -11,7 +12,7 @@ from storage.local import LocalStorage
 from tests.queues import PICTURE, stored, submit
 from tests.web.shapes import problem
 from tests.web.site import Site
-from web.problems import STATUS, status_of
+from web.problems import STATUS, problem_of, status_of
 
 
 def kinds(of: type[errors.ServiceError] = errors.ServiceError) -> Iterator[type[errors.ServiceError]]:
@@ -55,6 +56,16 @@ def test_codes_are_stable_and_no_two_errors_share_one() -> None:
 )
 def test_each_error_has_the_status_of_its_nearest_kind(error: errors.ServiceError, status: int) -> None:
     assert status_of(error) == status
+
+
+@pytest.mark.parametrize(
+    ("joinable", "next_step"), [(True, "Send the same request again"), (False, "/queue/job/7/result")]
+)
+def test_a_late_picture_is_told_with_what_happens_next(joinable: bool, next_step: str) -> None:
+    answer = problem_of(errors.NotInTime("7", joinable))
+    told = json.loads(bytes(answer.body))
+    assert next_step in told["detail"]
+    assert told["job_id"] == answer.headers["X-Job-Id"] == "7"
 
 
 def test_no_status_is_given_to_what_is_no_error_of_ours() -> None:

@@ -1,6 +1,7 @@
 """`POST /remove` with real pictures, a real worker and real processes."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import requests
 
 from tests.service import SAMPLES, Service, children_of, running, wait_until_dead
 from tests.web.shapes import problem
+from tests.web.site import wait_until
 
 CAT = SAMPLES[1]
 GUNICORN = [sys.executable, "-m", "gunicorn", "app:app", "--workers", "2", "--bind", "127.0.0.1:{port}"]
@@ -64,6 +66,28 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(tmp_path_factory.mktemp("gunicorn"), GUNICORN) as started:
         started.wait_until("/ready")
         yield started
+
+
+def test_the_same_request_joins_whichever_process_it_comes_to(two_workers: Service) -> None:
+    def send(patience_seconds: float) -> requests.Response | None:
+        try:
+            files = {"image": CAT.read_bytes()}
+            return requests.post(f"{two_workers.url}/remove?size=medium", files=files, timeout=(5, patience_seconds))
+        except requests.Timeout:
+            return None
+
+    def switch(name: str) -> None:
+        requests.post(f"{two_workers.url}/queue/{name}", timeout=10).raise_for_status()
+
+    switch("pause")
+    with ThreadPoolExecutor(16) as clients:
+        first, *later = [clients.submit(send, patience) for patience in [0.5, 0.5, *[60] * 12]]
+        assert first.result() is None
+        wait_until(lambda: len(re.findall("job .* joined:", two_workers.log)) >= 12)
+        switch("resume")
+        answers = [asked.result() for asked in later[1:]]
+    assert {answer.status_code for answer in answers if answer is not None} == {200}
+    assert len({answer.headers["X-Job-Id"] for answer in answers if answer is not None}) == 1
 
 
 def test_whichever_process_is_asked_answers(two_workers: Service) -> None:

@@ -138,6 +138,24 @@ def test_no_picture_at_all_is_refused(site: Site) -> None:
     problem(site.post("/remove", data={"image": "cat.png"}), 400, "malformed_upload")
 
 
+def test_a_drop_in_that_is_late_tells_what_happens_next(impatient: Site) -> None:
+    got = impatient.post("/api/remove", files={"file": ("cat.png", PICTURE)})
+    told = problem(got, 503, "not_in_time")
+    (job,) = impatient.queue.get_pending_jobs()
+    assert job["id"] == told["job_id"] == got.headers["X-Job-Id"]
+    assert str(job["id"]) in told["detail"]
+    assert "Send the same request again" in told["detail"]
+    assert got.headers["Retry-After"] == "5"
+
+
+def test_so_does_the_other_one(impatient: Site) -> None:
+    got = impatient.post("/v1.0/removebg", files={"image_file": ("cat.png", PICTURE)})
+    (told,) = got.json()["errors"]
+    (job,) = impatient.queue.get_pending_jobs()
+    assert (got.status_code, told["code"], got.headers["X-Job-Id"]) == (503, "not_in_time", job["id"])
+    assert "Send the same request again" in told["detail"]
+
+
 # --- Prefer: wait -------------------------------------------------------------------------------------------------
 
 
@@ -190,7 +208,7 @@ def test_hanging_up_cancels_the_work(site: Site, sent: bytes) -> None:
 )
 def test_who_does_not_wait_or_means_to_ask_again_may_hang_up(site: Site, sent: bytes) -> None:
     job_id = hang_up(site, sent)
-    later = hang_up(site, asking("/remove"))
+    later = hang_up(site, asking("/remove?cache=off"))
     wait_until(lambda: site.queue.job(later).status is JobStatus.CANCELLED)
     assert site.queue.job(job_id).status is JobStatus.PENDING
 
@@ -232,7 +250,7 @@ def test_of_what_ends_in_its_own_process_it_hears_at_once(
 
 def test_many_who_wait_take_nothing_from_others(site: Site, clients: ThreadPoolExecutor) -> None:
     """More than there are threads for routes."""
-    asked = [clients.submit(remove, site) for _ in range(50)]
+    asked = [clients.submit(remove, site, params={"cache": "off"}) for _ in range(50)]
     leases = claimed(site, 50)
     for path in ("/health", "/queue/stats", "/queue/jobs"):
         begin = time.monotonic()
