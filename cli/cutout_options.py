@@ -55,7 +55,7 @@ def add_cutout_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the cutout")
     for name, option in OPTIONS.items():
         option.add_to(group, name)
-    group.add_argument("--background-image", metavar="FILE", help="a picture to put behind all of them")
+    group.add_argument("--background-image", metavar="FILE", help="a picture to put behind all of them, or its address")
 
 
 def chosen(args: argparse.Namespace) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """The command `submit`: pictures into the queue and, if wanted, results out of it."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cli.client import Client
-from cli.collect import Picture, batches, collect
+from cli.collect import ADDRESS, Picture, batches, collect
 from cli.cutout_options import chosen
 from cli.follow import follow, has_ended, without_result
 from cli.results import Results, checked_folder
@@ -24,8 +24,7 @@ def submit(client: Client, screen: Screen, args: argparse.Namespace) -> bool:
         Path(args.out).mkdir(parents=True, exist_ok=True)  # now rather than after an hour of work
     limits = client.limits()
     query = {"model": args.model, "priority": args.priority, **chosen(args)}
-    background = None if args.background_image is None else checked_picture(args.background_image)
-    submission = Submission(client, screen, args.skip_invalid, query, background)
+    submission = Submission(client, screen, args.skip_invalid, query, background_of(args.background_image))
     try:
         submission.send(
             batches(pictures, limits.max_files_per_job, limits.max_request_bytes),
@@ -49,7 +48,12 @@ class Submission:
     """The jobs of one run of `submit`, by id as last heard of, and what became of the pictures."""
 
     def __init__(
-        self, client: Client, screen: Screen, skip_invalid: bool, query: dict[str, str | None], background: Path | None
+        self,
+        client: Client,
+        screen: Screen,
+        skip_invalid: bool,
+        query: dict[str, str | None],
+        attachments: Mapping[str, Path | str],
     ) -> None:
         self.jobs: dict[str, Json] = {}
         self.rejected: list[Json] = []
@@ -58,7 +62,7 @@ class Submission:
         self._client = client
         self._screen = screen
         self._skip_invalid = skip_invalid
-        self._attachments = {} if background is None else {"background_image": background}
+        self._attachments = attachments
         self._query = query | {"on_invalid": "skip" if skip_invalid else None}
 
     def send(self, jobs: Sequence[Sequence[Picture]], max_bytes: int) -> None:
@@ -125,11 +129,15 @@ class Submission:
             self._screen.note(f"Jobs that go on without this program: {' '.join(going_on)}")
 
 
-def checked_picture(argument: str) -> Path:
-    """The file that --background-image names. Raises Trouble if there is none."""
+def background_of(argument: str | None) -> Mapping[str, Path | str]:
+    """What --background-image names, by the service's name for it. Raises Trouble if there is no such file."""
+    if argument is None:
+        return {}
+    if ADDRESS.match(argument):
+        return {"background_image_url": argument}
     if not Path(argument).is_file():
-        raise Trouble(f"--background-image {argument} is no file: name the picture to put behind.")
-    return Path(argument)
+        raise Trouble(f"--background-image {argument} is no file: name the picture to put behind, or its address.")
+    return {"background_image": Path(argument)}
 
 
 def too_large(place: int, max_bytes: int) -> Json:

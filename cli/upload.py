@@ -34,25 +34,27 @@ class Upload:
         self,
         sources: Sequence[Path | str],
         advance: Callable[[int], object],
-        attachments: Mapping[str, Path] | None = None,
+        attachments: Mapping[str, Path | str] | None = None,
     ) -> None:
         self.key = os.urandom(16).hex()
         self.is_whole = False
         self._advance = advance
         self._advanced = 0
-        self._attachments = [self._part(name, path) for name, path in (attachments or {}).items()]
-        self._parts = [self._address(file) if isinstance(file, str) else self._part("images", file) for file in sources]
+        self._attachments = [self._part(name, source) for name, source in (attachments or {}).items()]
+        self._parts = [self._part("image_url" if isinstance(source, str) else "images", source) for source in sources]
         self._end = f"\r\n--{self.key}--\r\n".encode()
         self.len = sum(len(part.head) + part.size for part in self._attachments + self._parts) + len(self._end)
 
-    def _part(self, field_name: str, path: Path) -> Part:
-        field = RequestField.from_tuples(field_name, (path.name, "", "application/octet-stream"))
-        head = f"\r\n--{self.key}\r\n{field.render_headers()}".encode("utf-8", "replace")
-        return Part(path, path.stat().st_size, head)
-
-    def _address(self, address: str) -> Part:
-        field = RequestField.from_tuples("image_url", address)
-        return Part(None, 0, f"\r\n--{self.key}\r\n{field.render_headers()}{address}".encode("utf-8", "replace"))
+    def _part(self, field_name: str, source: Path | str) -> Part:
+        """A file, or an address, which stands in the body as it is."""
+        if isinstance(source, str):
+            field = RequestField.from_tuples(field_name, source)
+            path, size, address = None, 0, source
+        else:
+            field = RequestField.from_tuples(field_name, (source.name, "", "application/octet-stream"))
+            path, size, address = source, source.stat().st_size, ""
+        head = f"\r\n--{self.key}\r\n{field.render_headers()}{address}".encode("utf-8", "replace")
+        return Part(path, size, head)
 
     def __iter__(self) -> Iterator[bytes]:
         # It is sent again after a 429 or a lost connection: the count starts anew.

@@ -14,9 +14,12 @@ from errors import InvalidRequest, MalformedUpload, PictureError, RequestTooLarg
 from storage.base import BlobWriter
 from submission import Submission, Upload
 from web import body
+from web.parameters import ATTACHMENTS
 from web.sources import ATTACHED, FIELDS, MANY, NAMES, ONE, Sources, listed, texts
 
 PICTURES, ENCODED = "images", "image_b64"
+# Of a picture that belongs to the whole job, by the name of the attachment that it becomes.
+ENCODED_ATTACHED = {f"{name}_b64": name for name in ATTACHMENTS}
 # Longer texts are set aside: no parameter is as long, and no address.
 LONG_TEXT_BYTES = 16 * 1024
 # Everything beside the long texts: 500 files with short ones.
@@ -48,6 +51,7 @@ SCHEMA = {
         MANY: {**_ONE_OR_MORE, "description": "The same."},
         **{name: FIELDS[name] for name in ATTACHED},
         ENCODED: {**_ONE_OR_MORE, "description": "Pictures in base64."},
+        **{name: {"type": "string", "description": f"The {of}, in base64."} for name, of in ENCODED_ATTACHED.items()},
     },
 }
 
@@ -152,23 +156,30 @@ class Unpacker:
                 continue
             if name == PICTURES:
                 self._take_pictures(value)
-            elif name in ATTACHED:
-                if not isinstance(value, str):
-                    raise InvalidRequest(f"{name} wants a text.", name)
-                self._sources.attach(name, self._short(name, value))
+            elif name in (*ATTACHED, *ENCODED_ATTACHED):
+                self._attach(name, value)
             elif name in NAMES:
                 addresses = listed(value) if name == MANY and isinstance(value, str) else texts(name, value)
                 for url in addresses:
                     self._sources.add(self._short(name, url))
             elif name == ENCODED:
                 for text in texts(name, value):
-                    self._decode(text, "")
+                    self._decode(text, self._submission.add(""))
             else:
-                parameters[name] = self._short(name, value)
+                # A picture where a parameter is wanted is refused as what it is.
+                parameters[name] = value if name in ATTACHMENTS else self._short(name, value)
         # Of two values under one name the last counts, in JSON as in Python.
         for unused in self._long_texts.values():
             self._submission.forget(unused)
         return parameters
+
+    def _attach(self, name: str, value: object) -> None:
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{name} wants a text.", name)
+        if name in ATTACHED:
+            self._sources.attach(name, self._short(name, value))
+        elif value:
+            self._decode(value, self._submission.attach(ENCODED_ATTACHED[name]))
 
     def _take_pictures(self, pictures: object) -> None:
         if not isinstance(pictures, list):
@@ -185,15 +196,14 @@ class Unpacker:
             if "url" in picture:
                 self._sources.add(self._short(f"{name}.url", picture["url"]), filename)
             else:
-                self._decode(picture["base64"], filename)
+                self._decode(picture["base64"], self._submission.add(filename))
 
     def _short(self, name: str, value: Any) -> Any:
         if isinstance(value, str) and value in self._long_texts:
             raise InvalidRequest(f"{name} is longer than {LONG_TEXT_BYTES} bytes.")
         return value
 
-    def _decode(self, text: str, filename: str) -> None:
-        upload = self._submission.add(filename)
+    def _decode(self, text: str, upload: Upload) -> None:
         writer = self._long_texts.pop(text, None)
         if writer is None:
             decode_into(upload, [text])

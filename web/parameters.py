@@ -52,7 +52,9 @@ def parameters_of(given: Mapping[str, object], attachments: Mapping[str, str], d
     """
     if files := sorted(set(given) & set(ATTACHMENTS)):
         raise InvalidRequest(
-            f"{files[0]} is a file: send it as a part with a file name, or its address as {files[0]}_url."
+            f"{files[0]} is a file: send it as a part with a file name, its address as {files[0]}_url, or in JSON as "
+            f"{files[0]}_b64.",
+            files[0],
         )
     if unknown := sorted(set(given) - set(KNOWN)):
         meant = get_close_matches(unknown[0], KNOWN, n=1)

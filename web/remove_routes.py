@@ -39,7 +39,10 @@ ADDRESSES = {
     "image_url": TEXT | {"description": "Address of the picture."},
     "background_image_url": TEXT | {"description": "Address of the picture behind the subject."},
 }
-TEXTS = ADDRESSES | {"image_b64": TEXT | {"description": "The picture in base64; in JSON."}}
+ENCODED = {
+    "image_b64": TEXT | {"description": "The picture in base64."},
+    "background_image_b64": TEXT | {"description": "The picture behind the subject, in base64."},
+}
 UPLOAD: dict[str, Any] = {
     "parameters": [
         *({"name": name, "in": "query", "required": False, "schema": shape} for name, shape in ADDRESSES.items()),
@@ -58,7 +61,7 @@ UPLOAD: dict[str, Any] = {
                 }
             },
             "image/*": {"schema": BINARY},
-            "application/json": {"schema": {"type": "object", "properties": TEXTS}},
+            "application/json": {"schema": {"type": "object", "properties": ADDRESSES | ENCODED}},
         },
     },
 }

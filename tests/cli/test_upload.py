@@ -37,6 +37,16 @@ def test_addresses_stand_among_the_files(tmp_path: Path) -> None:
     assert parts[1].get_payload(decode=True) == CONTENTS["plain.jpg"]
 
 
+def test_what_belongs_to_all_goes_first(tmp_path: Path) -> None:
+    photo, *_ = folder_of(tmp_path)
+    upload = Upload([photo], lambda count: None, {"background_image_url": "https://shop.example/beach.png"})
+    body = b"".join(upload)
+    assert upload.len == len(body)
+    behind, _ = parts_of(upload, body)
+    assert behind.get_param("name", header="content-disposition") == "background_image_url"
+    assert (behind.get_filename(), behind.get_payload()) == (None, "https://shop.example/beach.png")
+
+
 def test_every_file_arrives_whole(tmp_path: Path) -> None:
     upload = Upload(folder_of(tmp_path), lambda count: None)
     pieces = list(upload)

@@ -1,5 +1,6 @@
 """Pictures that belong to a whole job: taken with it, kept as long as it, gone with it."""
 
+import base64
 import hashlib
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import requests
 from tests.queues import PICTURE, Clock, claim, fail, finish, stored
 from tests.web.shapes import problem
 from tests.web.site import Site
+from web.json_body import LONG_TEXT_BYTES
 
 Part = tuple[str, tuple[str, bytes]]
 
@@ -84,9 +86,63 @@ def test_one_that_is_no_file_is_refused(site: Site, where: str) -> None:
     query, fields = ("?background_image=beach.png", {}) if where == "query" else ("", {"background_image": "beach.png"})
     told = problem(submit(site, CAT, query=query, **fields), 422, "invalid_request")
     assert told["detail"] == (
-        "background_image is a file: send it as a part with a file name, or its address as background_image_url."
+        "background_image is a file: send it as a part with a file name, its address as background_image_url, "
+        "or in JSON as background_image_b64."
     )
     assert_nothing_is_stored(site)
+
+
+LARGE = PICTURE.ljust(LONG_TEXT_BYTES * 2, b"\xff")
+
+
+def encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+@pytest.mark.parametrize("path", ["/queue/submit", "/remove?wait=0"])
+@pytest.mark.parametrize("content", [PICTURE, LARGE], ids=["short", "long"])
+def test_in_json_it_comes_in_base64(site: Site, path: str, content: bytes) -> None:
+    body = {"background_image_b64": f"data:image/png;base64,{encoded(content)}", "image_b64": encoded(PICTURE)}
+    job_id = site.post(path, json=body).json()["job_id"]
+    assert site.queue.storage.get(f"uploads/{job_id}/background_image") == content
+    assert site.queue.storage.get(f"uploads/{job_id}/0") == PICTURE
+    assert len(stored(site.queue.storage)) == 2
+    (lease,) = claim(site.queue)
+    assert lease.file.params["background_image"] == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("background", "code", "reason"),
+    [
+        ({"background_image_b64": "?"}, "invalid_attachment", "no base64"),
+        ({"background_image_b64": encoded(b"no picture")}, "invalid_attachment", "not a picture"),
+        ({"background_image_b64": [encoded(PICTURE)]}, "invalid_request", "wants a text"),
+        ({"background_image": encoded(PICTURE)}, "invalid_request", "in JSON as background_image_b64"),
+        ({"background_image": encoded(LARGE)}, "invalid_request", "in JSON as background_image_b64"),
+        (
+            {"background_image_b64": encoded(PICTURE), "background_image_url": "http://10.0.0.1/a.png"},
+            "invalid_attachment",
+            "more than once",
+        ),
+        (
+            {"background_image_b64": encoded(PICTURE), "background_color": "red"},
+            "several_backgrounds",
+            "one background",
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_in_json_is_refused(site: Site, background: dict[str, str], code: str, reason: str) -> None:
+    told = problem(site.post("/queue/submit", json={"image_b64": encoded(PICTURE), **background}), 422, code)
+    assert reason in told["detail"]
+    assert_nothing_is_stored(site)
+
+
+def test_an_empty_or_missing_one_is_none(site: Site) -> None:
+    for nothing in ("", None):
+        body = {"image_b64": encoded(PICTURE), "background_image_b64": nothing}
+        assert site.post("/queue/submit", json=body).status_code == 202
+    assert all("background_image" not in lease.file.params for lease in claim(site.queue))
 
 
 def test_it_does_not_stand_beside_another_background(site: Site) -> None:
