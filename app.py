@@ -27,7 +27,7 @@ from models import catalog
 from models.weights import open_store
 from process_life import RefusalInOneLine, cannot_start, have_temporary_folder, say_goodbye_first
 from queue_manager import QueueManager
-from settings import Settings
+from settings import Settings, unknown_variables
 from storage.local import LocalStorage
 from submission import Limits
 from web import health_routes, problems, queue_routes, rembg_routes, remove_routes, removebg_routes, submit_routes
@@ -101,6 +101,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.waiting = Waiting(queue)
         app.state.worker = worker
         await worker.start()
+        if worker.status == "running":  # of many processes, one is enough
+            for sentence in unknown_variables(os.environ):
+                logger.warning(sentence)
         spare_the_collector()
         say_goodbye_first(app, settings.pre_stop_seconds, app.state.waiting.end_soon)
         warning = asyncio.create_task(warn_when_open(settings, worker))

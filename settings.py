@@ -1,5 +1,8 @@
 """Everything an operator can set, in one frozen value read once by app.py."""
 
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +14,11 @@ from sqlalchemy import URL
 from machine import cores
 
 MOST_AT_ONCE = 256
+PREFIX = "QUEUE_"
+# What only the command line reads.
+OF_THE_COMMAND_LINE = ("QUEUE_URL",)
+# Kubernetes sets these for a service named `queue` (service links).
+SERVICE_LINK = re.compile(r"\w+_SERVICE_HOST|\w+_SERVICE_PORT(_\w+)?|QUEUE_PORT(_\w+)?")
 
 
 def one_a_core() -> int:
@@ -20,7 +28,7 @@ def one_a_core() -> int:
 class Settings(BaseSettings):
     """Read from the environment, each name with the prefix QUEUE_ (QUEUE_MAX_CONCURRENT=4)."""
 
-    model_config = SettingsConfigDict(env_prefix="QUEUE_", frozen=True, env_ignore_empty=True, allow_inf_nan=False)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, allow_inf_nan=False)
 
     data_dir: Path = Field(Path("."), description="Folder of queue.db and of data/, which holds the pictures.")
     database_url: str = Field(
@@ -132,3 +140,20 @@ class Settings(BaseSettings):
     def threads_per_picture(self) -> int:
         """When as many as may be are worked on; a picture that is alone has every core."""
         return max(1, cores() // self.max_concurrent)
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """A sentence for each environment variable that looks like a setting and is none."""
+    known = [name.upper() for name in Settings.model_fields]
+    told = []
+    for name in sorted(names):
+        # In any case, as settings are read.
+        variable = name.upper()
+        if not variable.startswith(PREFIX) or variable in OF_THE_COMMAND_LINE or SERVICE_LINK.fullmatch(variable):
+            continue
+        setting = variable.removeprefix(PREFIX)
+        if setting not in known:
+            nearest = get_close_matches(setting, known, n=1)
+            hint = f" Did you mean {PREFIX}{nearest[0]}?" if nearest else ""
+            told.append(f"{name} is no setting, and is ignored.{hint}")
+    return told

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from machine import cores
-from settings import Settings
+from settings import Settings, unknown_variables
+from tests.service import running
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +106,37 @@ def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) ->
     for name in Settings.model_fields:
         monkeypatch.setenv(f"QUEUE_{name.upper()}", "")
     assert Settings() == defaults
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("QUEUE_MAX_CONCURENT", "QUEUE_MAX_CONCURRENT"),
+        ("QUEUE_WORKERS_MAX_CONCURRENT", "QUEUE_MAX_CONCURRENT"),
+        ("QUEUE_FETCH_PORT", "QUEUE_FETCH_PORTS"),
+        ("queue_loglevel", "QUEUE_LOG_LEVEL"),
+        ("QUEUE_XYZZY", None),
+        ("QUEUE_", None),
+    ],
+)
+def test_a_name_that_is_none_of_them_is_told_with_the_nearest(name: str, nearest: str | None) -> None:
+    (told,) = unknown_variables([name, "PATH"])
+    assert told == f"{name} is no setting, and is ignored." + (f" Did you mean {nearest}?" if nearest else "")
+
+
+def test_what_others_set_is_passed_over() -> None:
+    names = [f"QUEUE_{name.upper()}" for name in Settings.model_fields]
+    names += ["queue_log_level", "QUEUE_URL", "QUEUE", "QUEUEING", "MY_QUEUE_MODEL"]
+    # As Kubernetes has them for the services queue and queue-web.
+    names += ["QUEUE_SERVICE_HOST", "QUEUE_SERVICE_PORT", "QUEUE_SERVICE_PORT_HTTP", "QUEUE_WEB_SERVICE_HOST"]
+    names += ["QUEUE_PORT", "QUEUE_PORT_5000_TCP", "QUEUE_PORT_5000_TCP_ADDR", "QUEUE_PORT_5000_TCP_PROTO"]
+    assert unknown_variables(names) == []
+
+
+def test_a_service_warns_of_it_once(tmp_path: Path) -> None:
+    with running(tmp_path, max_concurent="1") as service:
+        service.wait_until("/health")
+        assert service.log.count("QUEUE_MAX_CONCURENT is no setting") == 1
 
 
 def test_every_setting_is_described() -> None:
