@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from errors import InvalidRequest
 from web.multipart import QUEUE_FIELDS, FileFields
 from web.sources import NAMES
 
@@ -29,6 +30,14 @@ class Door:
 
     def our_name(self, name: str) -> str:
         return self.sources.get(name, name)
+
+    def check_own(self, fields: Words, path: str) -> None:
+        """Raises InvalidRequest when what is for the address itself stands in the body."""
+        if misplaced := sorted(self.own & fields.keys()):
+            raise InvalidRequest(
+                f"{misplaced[0]} is read from the query, not from the body: {path}?{misplaced[0]}=10, for example.",
+                misplaced[0],
+            )
 
     def parameters_in(self, query: Mapping[str, str]) -> Words:
         """What the query says beside addresses of pictures."""

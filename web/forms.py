@@ -14,6 +14,9 @@ from web import body
 from web.base64_field import Base64Field, from_url_encoding
 from web.multipart import MAX_FIELD_BYTES, MAX_FIELDS, OVERHEAD_BYTES, WRITE_BYTES, FileFields, Receiver, unreadable
 
+# Of what a client wrote, in an answer to it.
+MAX_TOLD_CHARACTERS = 100
+
 TakeField = Callable[[str, str], bool]
 
 
@@ -120,10 +123,24 @@ def reader_of(
         return UrlEncodedForm(submission, file_fields, take_field)
     if file_fields.one_picture and (kind.startswith(b"image/") or kind == b"application/octet-stream"):
         return WholeBody(submission)
-    raise MalformedUpload(
-        f"Send the pictures as multipart/form-data in the field {file_fields.pictures[0]!r}, for example with "
-        f"curl -F {file_fields.pictures[0]}=@photo.jpg."
-    )
+    raise MalformedUpload(f"{what_came(kind)} {what_to_send(file_fields)}")
+
+
+def what_came(kind: bytes) -> str:
+    if not kind:
+        return "The body came without a Content-Type."
+    if kind == b"multipart/form-data":
+        return "The Content-Type multipart/form-data came without its boundary: let your HTTP client write this header."
+    return f"A body of the type {kind.decode('latin-1')[:MAX_TOLD_CHARACTERS]} is not read here."
+
+
+def what_to_send(file_fields: FileFields) -> str:
+    field = file_fields.pictures[0]
+    form = f"Send {'the picture' if file_fields.one_picture else 'pictures'} as multipart/form-data in the field "
+    form += f"{field!r}, for example with curl -F {field}=@photo.jpg"
+    if not file_fields.one_picture:
+        return f"{form}."
+    return f"{form}; or as the body itself, with its type: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'."
 
 
 async def receive(

@@ -59,6 +59,7 @@ async def receive_and_queue(
         fields = await body_fields(request, submission, sources, door, keep_alive)
         if not (submission.noted or sources):
             raise NoFiles(f"No picture came with the request. Send one in the field {door.file_fields.pictures[0]!r}.")
+        door.check_own(fields, request.url.path)
         # A form field counts more.
         words = door.in_our_words({**query, **fields})
         # Before anything is fetched for nothing.

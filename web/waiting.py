@@ -13,8 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from log_setup import Trouble
 from queue_manager import QueueManager
 
-# One preference among those of RFC 7240; what is none of them is ignored, as it wants.
-WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=[;,]|$)', re.IGNORECASE)
+# Preferences of RFC 7240: commas stand between them, and may stand in their quoted texts.
+PREFERENCE = re.compile(r'(?:"(?:[^"\\]|\\.?)*+"?|[^",])+')
+# What is none of those that are known is ignored, as it wants.
+WAIT = re.compile(r'\s*wait\s*=\s*("?)(\d{1,9})\1\s*(?:;|$)', re.IGNORECASE)
 logger = logging.getLogger(__name__)
 
 # How often we look, in seconds, for what other processes bring to an end; of our own we hear at once.
@@ -105,8 +107,8 @@ class Waiting:
 
 def preferred_seconds(headers: Headers) -> float | None:
     """How long the client would wait by its `Prefer: wait=N`; None when it says nothing of that."""
-    wait = WAIT.search(", ".join(headers.getlist("prefer")))
-    return float(wait[1]) if wait else None
+    preferences = PREFERENCE.findall(", ".join(headers.getlist("prefer")))
+    return next((float(wait[2]) for wait in map(WAIT.match, preferences) if wait), None)
 
 
 async def disconnected(request: Request) -> None:

@@ -1,11 +1,13 @@
 """Answers that wait for the end of a job: `POST /remove`, and `Prefer: wait` on a submit."""
 
+import base64
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from starlette.datastructures import Headers
 
 from database.engine import Database
 from errors import FileTimeout, HostDied
@@ -130,6 +132,40 @@ def test_what_cannot_be_done_is_refused(
     assert stored(site.queue.storage) == []
 
 
+@pytest.mark.parametrize("how", ["form", "json"])
+def test_a_wait_in_the_body_is_sent_to_the_query(site: Site, how: str) -> None:
+    form = {"files": {"image": ("cat.png", PICTURE)}, "data": {"wait": "5"}}
+    json = {"json": {"image_b64": base64.b64encode(PICTURE).decode(), "wait": 5}}
+    told = problem(site.post("/remove", **(form if how == "form" else json)), 422, "invalid_request")
+    assert "/remove?wait=10" in told["detail"]
+    assert told["parameter"] == "wait"
+    assert stored(site.queue.storage) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (None, "without a Content-Type"),
+        ("", "without a Content-Type"),
+        ("application/x-www-form-urlencoded", "of the type application/x-www-form-urlencoded"),
+        ("text/plain; charset=x", "of the type text/plain is"),
+        ("multipart/form-data", "without its boundary"),
+        ("x" * 5000, "x" * 100 + " is"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "field"), [("/remove", "image"), ("/api/remove", "file"), ("/queue/submit", "images")]
+)
+def test_a_body_of_an_unknown_kind_is_told_what_to_send(
+    site: Site, path: str, field: str, kind: str | None, said: str
+) -> None:
+    headers = {} if kind is None else {"Content-Type": kind}
+    told = problem(site.post(path, data=PICTURE, headers=headers), 400, "malformed_upload")
+    assert said in told["detail"]
+    assert f"curl -F {field}=@photo.jpg" in told["detail"]
+    assert ("curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'" in told["detail"]) == (field != "images")
+
+
 def test_no_picture_at_all_is_refused(site: Site) -> None:
     told = problem(site.post("/remove", files={"model": (None, "u2net")}), 422, "no_files")
     assert "'image'" in told["detail"]
@@ -176,6 +212,31 @@ def test_without_an_end_in_time_the_answer_is_the_usual_one(impatient: Site, pre
     got = submit(impatient, prefer)
     assert answer(got, 202, Submitted)["files_count"] == 1
     assert "Preference-Applied" not in got.headers
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        (["wait=3"], 3),
+        (['foo="a, wait=3"'], None),
+        (['foo="a, wait=3", wait=4'], 4),
+        (['foo="\\", wait=3", wait=4'], 4),
+        (['foo="\\\\", wait=3'], 3),
+        (['foo="never closed, wait=3'], None),
+        (["foo=bar; wait=3"], None),
+        (['foo; bar="x;y,z"; baz, WAIT = "5" ; foo'], 5),
+        (['wait="5'], None),
+        (["respond-async", "wait=6"], 6),
+        ([", ,,wait=7,"], 7),
+        (["wait=soon", "wait=8"], 8),
+        (["wait=1e3"], None),
+        (['"' + "\\" * 100_000], None),
+        ([], None),
+    ],
+)
+def test_preferences_are_read_as_the_standard_has_them(prefer: list[str], seconds: float | None) -> None:
+    headers = Headers(raw=[(b"prefer", line.encode()) for line in prefer])
+    assert waiting.preferred_seconds(headers) == seconds
 
 
 # --- who waits ----------------------------------------------------------------------------------------------------
