@@ -18,7 +18,7 @@ PART_BYTES = 2048
 
 
 class Picture(NamedTuple):
-    """A file to submit, or the address of a picture, and where its result belongs below the output folder."""
+    """A file, or the address or name of a picture, and where its result belongs below the output folder."""
 
     source: Path | str
     name: Path

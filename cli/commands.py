@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from cli.client import Client, job_path
+from cli.collect import Picture
 from cli.follow import follow, without_result
 from cli.results import Results, checked_folder
 from cli.screen import Screen
@@ -86,10 +87,11 @@ def download(client: Client, screen: Screen, args: argparse.Namespace) -> bool:
     if not job["results"]:
         raise Trouble(f"Job {args.id} has no results: it is {job['status']}.")
     # The last part of each name alone, so that nothing is written outside the folder.
-    results.save(job, [Path(Path(entry["filename"]).name or "picture") for entry in job["results"]])
+    names = [entry["filename"] for entry in job["results"]]
+    results.save(job, [Picture(name, Path(Path(name).name or "picture")) for name in names])
     failed = without_result(job) + results.failed
     screen.failures(failed)
-    screen.answer({"job_id": args.id, "saved": results.saved, "failed": failed})
+    screen.answer({"job_id": args.id, "saved": results.saved, "sources": results.sources, "failed": failed})
     return not failed
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.client import Client, job_path
+from cli.collect import Picture
 from cli.screen import Screen
 from cli.trouble import ConnectionLost, Json, Trouble
 
@@ -23,26 +24,30 @@ def checked_folder(argument: str) -> Path:
 
 
 class Results:
-    """Fetches results to a folder and overwrites nothing; tells in `saved` and `failed` what became of each."""
+    """Fetches results to a folder and overwrites nothing; tells in `saved` and `failed` what became of each.
+
+    `sources` has the picture of each that was saved.
+    """
 
     def __init__(self, client: Client, screen: Screen, folder: Path) -> None:
         self.saved: list[str] = []
+        self.sources: dict[str, str] = {}
         self.failed: list[Json] = []
         self._client = client
         self._screen = screen
         self._folder = folder
 
-    def save(self, job: Json, names: Sequence[Path]) -> None:
-        """Fetch the results of an ended job; `names` are those of its files below the folder, in their order.
+    def save(self, job: Json, pictures: Sequence[Picture]) -> None:
+        """Fetch the results of an ended job, which was made of these pictures.
 
         What cannot be saved is noted, and the others are saved. Raises ConnectionLost.
         """
-        for index, (entry, name) in enumerate(zip(job["results"], names, strict=False)):
+        for index, (entry, picture) in enumerate(zip(job["results"], pictures, strict=False)):
             if not entry.get("url"):
                 continue
-            wanted = self._folder / name
+            wanted = self._folder / picture.name
             try:
-                wanted = self._folder / name.with_suffix(extension_of(entry["content_type"]))
+                wanted = self._folder / picture.name.with_suffix(extension_of(entry["content_type"]))
                 target = free_path(wanted)
                 self._fetch(f"{job_path(job['id'])}/result/{index}", target)
             except ConnectionLost:
@@ -51,7 +56,8 @@ class Results:
                 self.failed.append(entry | {"filename": str(wanted), "reason": why_not_saved(error)})
             else:
                 self.saved.append(str(target))
-                self._screen.line(f"Saved {target}")
+                self.sources[str(target)] = str(picture.source)
+                self._screen.line(f"Saved {target} from {picture.source}")
 
     def _fetch(self, path: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -36,11 +36,11 @@ def submit(client: Client, screen: Screen, args: argparse.Namespace) -> bool:
         submission.tell_what_goes_on()
         raise
     finally:
-        saved = results.saved if results else []
         failed = submission.failed + (results.failed if results else [])
         screen.failures(submission.rejected + failed)
         jobs = list(submission.jobs.values())
-        screen.answer({"jobs": jobs, "saved": saved, "rejected": submission.rejected, "failed": failed})
+        saved = {"saved": results.saved, "sources": results.sources} if results else {"saved": [], "sources": {}}
+        screen.answer({"jobs": jobs, **saved, "rejected": submission.rejected, "failed": failed})
     return bool(jobs) and not failed and (args.skip_invalid or not submission.rejected)
 
 
@@ -58,7 +58,7 @@ class Submission:
         self.jobs: dict[str, Json] = {}
         self.rejected: list[Json] = []
         self.failed: list[Json] = []
-        self._names: dict[str, list[Path]] = {}
+        self._pictures: dict[str, list[Picture]] = {}
         self._client = client
         self._screen = screen
         self._skip_invalid = skip_invalid
@@ -79,7 +79,7 @@ class Submission:
         self.rejected += [entry | {"filename": str(pictures[entry["index"]].source)} for entry in rejected]
         if job is not None:
             self.jobs[job["job_id"]] = job
-            self._names[job["job_id"]] = [picture.name for place, picture in enumerate(pictures) if place not in places]
+            self._pictures[job["job_id"]] = [each for place, each in enumerate(pictures) if place not in places]
             self._screen.line(f"Queued {job['job_id']}: {job['files_count']} of {len(pictures)}, model {job['model']}")
         elif len(rejected) < len(pictures):
             self._screen.trouble(f"A job of {len(pictures)} was not queued: --skip-invalid queues the good ones.")
@@ -117,11 +117,11 @@ class Submission:
         """Wait for the end of all jobs, and save their results."""
         for job in follow(self._client, self._screen, list(self.jobs)):
             self.jobs[job["id"]] = job
-            names = self._names[job["id"]]
+            pictures = self._pictures[job["id"]]
             for entry in without_result(job):
-                self.failed.append(entry | {"filename": str(names[entry["index"]])})
+                self.failed.append(entry | {"filename": str(pictures[entry["index"]].source)})
             if results is not None:
-                results.save(job, names)
+                results.save(job, pictures)
 
     def tell_what_goes_on(self) -> None:
         going_on = [job_id for job_id, job in self.jobs.items() if not has_ended(job)]

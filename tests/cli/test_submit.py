@@ -73,6 +73,24 @@ def test_nothing_is_overwritten(cli: CommandLine, tmp_path: Path) -> None:
     assert files_below(tmp_path) == ["cat (2).png", "cat.png"]
 
 
+def test_pictures_of_one_name_are_told_apart(cli: CommandLine, tmp_path: Path) -> None:
+    copies(tmp_path, "a/cat.jpg")
+    (tmp_path / "b").mkdir()
+    shutil.copy(SAMPLES[0], tmp_path / "b" / "cat.jpg")
+    (tmp_path / "c").mkdir()
+    damaged(tmp_path / "c" / "cat.jpg")
+    paths = [f"{folder}/cat.jpg" for folder in "abc"]
+    done = cli("submit", *paths, "--out", "out", cwd=tmp_path)
+    assert "Saved out/cat.png from a/cat.jpg\n" in done.stdout
+    assert "Saved out/cat (2).png from b/cat.jpg\n" in done.stdout
+    assert done.stderr.startswith("c/cat.jpg: ")
+    document = json.loads(cli("submit", *paths, "--out", "more", "--json", cwd=tmp_path).stdout)
+    assert document["sources"] == {"more/cat.png": "a/cat.jpg", "more/cat (2).png": "b/cat.jpg"}
+    assert [entry["filename"] for entry in document["failed"]] == ["c/cat.jpg"]
+    with Image.open(tmp_path / "more" / "cat (2).png") as cutout, Image.open(SAMPLES[0]) as photo:
+        assert cutout.size == photo.size
+
+
 def test_one_bad_file_holds_back_its_job(cli: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no picture")
     total = cli.json("list")["total"]
@@ -119,7 +137,7 @@ def test_a_file_above_the_limits_is_refused_by_name(
 def test_a_failure_is_told_once(cli: CommandLine, tmp_path: Path) -> None:
     done = cli("submit", damaged(tmp_path / "bad.jpg"), "--wait")
     name, _, reason = done.stderr.rstrip().partition(": ")
-    assert (done.returncode, name) == (1, "bad.jpg")
+    assert (done.returncode, name) == (1, str(tmp_path / "bad.jpg"))
     assert "failed      0 of 1 done, 1 failed\n" in done.stdout
     assert reason not in done.stdout
 
@@ -152,7 +170,7 @@ def test_it_goes_on_past_a_failed_file(cli: CommandLine, tmp_path: Path) -> None
     done = cli("submit", photos, "--recursive", "--wait", "--out", tmp_path / "out")
     assert done.returncode == 1
     assert files_below(tmp_path / "out") == ["sub/1.png", "sub/3.png"]
-    assert done.stderr.startswith("sub/2.jpg: ")
+    assert done.stderr.startswith(f"{photos / 'sub' / '2.jpg'}: ")
     assert len(done.stderr.splitlines()) == 1
 
 
