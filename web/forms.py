@@ -59,7 +59,7 @@ class UrlEncodedForm:
     def __init__(self, submission: Submission, file_fields: FileFields, take_field: TakeField) -> None:
         self.fields: dict[str, str] = {}
         self._submission = submission
-        self._base64 = file_fields.base64
+        self._file_fields = file_fields
         self._take_field = take_field
         self._name = bytearray()
         self._value = bytearray()
@@ -78,11 +78,16 @@ class UrlEncodedForm:
         await run_in_threadpool(self._parser.finalize)
 
     def _on_name(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
+        name = data[start:end]
+        # What curl --data-binary sends has this type, too, unless it is told another.
+        if not (name.isascii() and name.decode().isprintable()):
+            said = "The body is not the form that its Content-Type announces."
+            raise MalformedUpload(f"{said} {what_to_send(self._file_fields)}")
+        self._name += name
         self._count(end - start)
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        if self._picture is None and from_url_encoding(bytes(self._name)) in self._base64:
+        if self._picture is None and from_url_encoding(bytes(self._name)) in self._file_fields.base64:
             self._picture = Base64Field(self._submission, from_url_encoding)
         if self._picture is not None:
             self._picture.write(data[start:end])

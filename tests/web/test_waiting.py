@@ -166,6 +166,14 @@ def test_a_body_of_an_unknown_kind_is_told_what_to_send(
     assert ("curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'" in told["detail"]) == (field != "images")
 
 
+def test_a_picture_that_pretends_to_be_a_form_is_told_what_to_send(site: Site) -> None:
+    for picture in (PICTURE, b"GIF89a\x01\x00\x01\x00"):
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        got = site.post("/v1.0/removebg", data=picture, headers=headers)
+        (told,) = got.json()["errors"]
+        assert (got.status_code, "curl -F image_file=@photo.jpg" in told["detail"]) == (400, True)
+
+
 def test_no_picture_at_all_is_refused(site: Site) -> None:
     told = problem(site.post("/remove", files={"model": (None, "u2net")}), 422, "no_files")
     assert "'image'" in told["detail"]
