@@ -25,7 +25,7 @@ def test_the_right_token_opens_everything_until_the_browser_ends_the_session(loc
     assert (ended.status_code, ended.headers["Set-Cookie"].partition(";")[0]) == (204, f'{SESSION_COOKIE}=""')
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "s3cre", "s3cret2", "S3CRET", "ü", "\ud800"])
+@pytest.mark.parametrize("token", ["", "wrong", "s3cre", "s3cret2", "S3CRET", "ü"])
 def test_a_wrong_token_opens_nothing(locked: Site, token: str) -> None:
     refused = locked.post("/session", json={"token": token})
     problem(refused, 401, "unauthorized")
