@@ -1,7 +1,7 @@
 # `make` alone lists what there is. Needs Python 3.11 or newer and GNU make 3.81 or newer; makes .venv by itself.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench format pins clean
+.PHONY: help run test check bench format pins clean browser
 
 # The first that works; another one: make run PYTHON=/path/to/python3.11
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -20,7 +20,7 @@ run: $(VENV)/.compiled ## Prepare what is missing, then start the service (HOST,
 	@$(PY) -m models pull u2net
 	@exec $(PY) app.py
 
-test: $(VENV)/.installed-dev $(VENV)/.compiled ## Run all tests, with real weights (ARGS: further arguments of pytest)
+test: $(VENV)/.installed-dev $(VENV)/.compiled browser ## Run all tests, with real weights (ARGS: further arguments of pytest)
 	@$(PY) -m models pull u2netp u2net
 	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
@@ -66,6 +66,13 @@ $(VENV)/.installed: requirements.txt | $(PY)
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PY) -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
+
+# For the tests of the pages, which are skipped and say why where it cannot be had.
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		echo "Installing Chromium, for the tests of the pages, once." && \
+		apt-get -qq update && apt-get -qq install --no-install-recommends chromium >/dev/null; } || \
+		echo "Chromium is not installed: the tests of the pages are skipped. On Debian: apt-get install chromium"
 
 # The first import compiles numba code: better now than under the first user.
 $(VENV)/.compiled: $(VENV)/.installed
