@@ -1,7 +1,7 @@
 # `make` alone lists what there is. Needs Python 3.11 or newer and GNU make 3.81 or newer; makes .venv by itself.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench format pins clean browser
+.PHONY: help run test check bench format pins browser clean
 
 # The first that works; another one: make run PYTHON=/path/to/python3.11
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -14,7 +14,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
-		printf 'make %-7s %s\n' "$$name" "$$text"; done
+		printf 'make %-8s %s\n' "$$name" "$$text"; done
 
 run: $(VENV)/.compiled ## Prepare what is missing, then start the service (HOST, PORT: where)
 	@$(PY) -m models pull u2net
@@ -45,6 +45,12 @@ pins: $(VENV)/.installed-dev ## Pin the newest versions that requirements*.in al
 			--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file $$name.txt $$name.in || exit; \
 	done
 
+browser: ## Install Chromium where it can be had; without it the tests of the pages are skipped
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		echo "Installing Chromium, for the tests of the pages, once." && \
+		apt-get -qq update && apt-get -qq install --no-install-recommends chromium >/dev/null; } || \
+		echo "Chromium is not installed: the tests of the pages are skipped. On Debian: apt-get install chromium"
+
 clean: ## Remove .venv and what tools left (never queue.db and data/)
 	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
@@ -66,13 +72,6 @@ $(VENV)/.installed: requirements.txt | $(PY)
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PY) -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
-
-# For the tests of the pages, which are skipped and say why where it cannot be had.
-browser:
-	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
-		echo "Installing Chromium, for the tests of the pages, once." && \
-		apt-get -qq update && apt-get -qq install --no-install-recommends chromium >/dev/null; } || \
-		echo "Chromium is not installed: the tests of the pages are skipped. On Debian: apt-get install chromium"
 
 # The first import compiles numba code: better now than under the first user.
 $(VENV)/.compiled: $(VENV)/.installed
