@@ -30,7 +30,17 @@ from queue_manager import QueueManager
 from settings import Settings, unknown_variables
 from storage.local import LocalStorage
 from submission import Limits
-from web import health_routes, problems, queue_routes, rembg_routes, remove_routes, removebg_routes, submit_routes
+from web import (
+    health_routes,
+    page_routes,
+    problems,
+    queue_routes,
+    rembg_routes,
+    remove_routes,
+    removebg_routes,
+    session_routes,
+    submit_routes,
+)
 from web.access import TokenGate
 from web.exposure import listens_beyond_loopback
 from web.head import HeadAsGet
@@ -127,6 +137,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(removebg_routes.router)
     app.include_router(queue_routes.router)
     app.include_router(health_routes.router)
+    app.include_router(session_routes.router)
+    app.include_router(page_routes.router)
+    app.mount("/page", page_routes.files)
     if settings.api_token is not None:
         app.add_middleware(TokenGate, token=settings.api_token.get_secret_value())
     app.add_middleware(RemoveBgErrors)
@@ -167,7 +180,7 @@ def main() -> None:
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     address = f"http://{shown}:{port}"
     option = "" if port == "5000" and shown == "127.0.0.1" else f" --url {address}"
-    print(f"Serving on {address} (API docs at {address}/docs). Cut out a sample from another terminal:", flush=True)
+    print(f"Open {address} and drop a picture (API docs at {address}/docs). From another terminal:", flush=True)
     print(
         f"  {os.path.relpath(sys.executable)} queue_example.py{option} submit docs/samples/cat.jpg --wait --out out",
         flush=True,

@@ -1,6 +1,7 @@
 """Who may call: an optional token for everything, and our own page only for acts on the whole queue."""
 
 import hmac
+from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -10,18 +11,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from errors import ForeignOrigin, Unauthorized
 from web.problems import problem_of
 
-OPEN_PATHS = frozenset({"/health", "/ready"})
+# The pages themselves hold nothing; they ask for the token when a call of theirs is refused.
+OPEN_PATHS = frozenset({"/health", "/ready", "/", "/board", "/session"})
+OPEN_FOLDER = "/page/"
+SESSION_COOKIE = "queue_session"
+
+
+def session_of(token: str) -> str:
+    """What the browser keeps instead of the token: worthless once the token has changed."""
+    return hmac.digest(token.encode(), b"browser session", "sha256").hex()
 
 
 class TokenGate:
-    """Middleware: without the token, nothing but /health and /ready is answered."""
+    """Middleware: without the token, nothing is answered but the pages and whether the service lives."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token.encode()
+        self._session = session_of(token).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._admits(Headers(scope=scope)):
+        if scope["type"] != "http" or is_open(scope["path"]) or self._admits(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         refusal = Unauthorized(
@@ -34,7 +44,24 @@ class TokenGate:
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         given = credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         # Header values are bytes that were read as Latin-1.
-        return hmac.compare_digest(given.encode("latin-1"), self._token)
+        return hmac.compare_digest(given.encode("latin-1"), self._token) or self._has_session(headers)
+
+    def _has_session(self, headers: Headers) -> bool:
+        """A browser sends cookies with whatever any page makes it ask for, so only our own pages count."""
+        origin = headers.get("origin")
+        if origin is not None and host_of(origin) != headers.get("host"):
+            return False
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return False
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
+        except CookieError:
+            return False
+        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._session)
+
+
+def is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
 def host_of(origin: str) -> str | None:

@@ -221,4 +221,4 @@ def test_a_newer_database_is_refused_with_a_sentence(tmp_path: Path, arguments: 
     assert "The service cannot start. The database has schema 0099" in ended.stderr
     assert "install that version, or use another data directory." in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert "Serving on" not in ended.stdout
+    assert "Open http" not in ended.stdout

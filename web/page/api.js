@@ -1,0 +1,76 @@
+// Calls to the service. A problem becomes an Error whose message a person understands.
+
+import { find, make } from "./dom.js";
+
+export class Problem extends Error {
+  /** `code` is the service's stable code; "offline" when it could not be reached. */
+  constructor(message, code, status, body) {
+    super(message);
+    this.code = code;
+    this.status = status;
+    this.body = body ?? {};
+  }
+}
+
+export const OFFLINE = "The service cannot be reached. It is tried again; nothing that was queued is lost.";
+
+export async function problemOf(answer) {
+  const body = await answer.json().catch(() => ({}));
+  return new Problem(body.detail ?? `The service answered ${answer.status}.`, body.code, answer.status, body);
+}
+
+/** Fetch, with the token asked for when the service wants one. Throws Problem. */
+export async function call(path, options = {}) {
+  for (;;) {
+    const answer = await fetch(path, options).catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Problem(OFFLINE, "offline", 0);
+    });
+    if (answer.status === 401) await askForToken();
+    else if (answer.ok || answer.status === 304) return answer;
+    else throw await problemOf(answer);
+  }
+}
+
+export const getJson = async (path, options) => (await call(path, options)).json();
+
+export const postJson = async (path, body) =>
+  (await call(path, {
+    method: "POST",
+    ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
+  })).json();
+
+let asked = null;
+
+/** One dialog, however many calls wait for it. The service keeps the session in a cookie that no script can read. */
+export function askForToken() {
+  asked ??= new Promise((resolve) => {
+    const wrong = make("p", { className: "wrong", role: "alert" });
+    const input = make("input", { className: "input", id: "token", type: "password", autocomplete: "current-password", required: true });
+    const form = make("form", {},
+      make("h2", { id: "token-title" }, "This service wants a token"),
+      make("p", { className: "soft" }, "Whoever runs it has set one (QUEUE_API_TOKEN). It is kept for this browser until it is closed."),
+      make("div", { className: "field" }, make("label", { htmlFor: "token" }, "Token"), input, wrong),
+      make("div", { className: "buttons" }, make("button", { className: "button primary" }, "Open")));
+    const dialog = make("dialog", { "aria-labelledby": "token-title", oncancel: (event) => event.preventDefault() }, form);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const answer = await fetch("/session", {
+        method: "POST", body: JSON.stringify({ token: input.value }), headers: { "Content-Type": "application/json" },
+      }).catch(() => null);
+      if (answer?.ok) {
+        dialog.close();
+        dialog.remove();
+        asked = null;
+        resolve();
+        return;
+      }
+      wrong.textContent = answer ? (await problemOf(answer)).message : OFFLINE;
+      input.setAttribute("aria-invalid", "true");
+      input.select();
+    });
+    find("body").append(dialog);
+    dialog.showModal();
+  });
+  return asked;
+}
