@@ -232,6 +232,8 @@ class JobStore:
                     attempts=0,
                     lost_leases=0,
                     available_at=timestamp(now),
+                    started_at=None,
+                    worker_id=None,
                     completed_at=None,
                     seconds=None,
                     error_code=None,
