@@ -32,6 +32,7 @@ from storage.local import LocalStorage
 from submission import Limits
 from web import (
     board_routes,
+    event_routes,
     health_routes,
     problems,
     queue_routes,
@@ -41,6 +42,7 @@ from web import (
     submit_routes,
 )
 from web.access import TokenGate
+from web.event_feed import EventFeed
 from web.exposure import listens_beyond_loopback
 from web.head import HeadAsGet
 from web.removebg_errors import RemoveBgErrors
@@ -108,10 +110,11 @@ def create_app(settings: Settings) -> FastAPI:
         worker = init_worker(queue, settings=settings.model_copy(update={"drain_seconds": drain}))
         app.state.queue = queue
         app.state.waiting = Waiting(queue)
+        app.state.feed = EventFeed(queue, settings)
         app.state.worker = worker
         await worker.start()
         spare_the_collector()
-        say_goodbye_first(app, settings.pre_stop_seconds, app.state.waiting.end_soon)
+        say_goodbye_first(app, settings.pre_stop_seconds, (app.state.feed.end, app.state.waiting.end_soon))
         warning = asyncio.create_task(warn_when_open(settings, worker))
         try:
             yield
@@ -133,6 +136,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(removebg_routes.router)
     app.include_router(queue_routes.router)
     app.include_router(board_routes.router)
+    app.include_router(event_routes.router)
     app.include_router(health_routes.router)
     if settings.api_token is not None:
         app.add_middleware(TokenGate, token=settings.api_token.get_secret_value())
