@@ -78,8 +78,12 @@ class JobFile:
     params: Mapping[str, object]
     priority: Priority
     attempts: int
+    available_at: str
+    started_at: str | None
+    worker_id: str | None
     input_key: str
     input_bytes: int
+    input_format: str
     lease_token: str | None
     output_key: str | None
     output_bytes: int | None
@@ -95,6 +99,11 @@ class JobFile:
     notes: Mapping[str, object]
     reuse_key: str | None
     cached: bool
+
+    @property
+    def next_attempt_at(self) -> str | None:
+        """When it may be tried again; None unless it waits for that."""
+        return self.available_at if self.status is JobStatus.PENDING and self.attempts else None
 
     @property
     def output_name(self) -> str:
@@ -146,6 +155,21 @@ class Job:
             "results": None if self.results is None else list(self.results),
             "metadata": dict(self.metadata),
         }
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs are meant: those to which all of it applies. Times as `timestamp` text, both included.
+
+    `text` is in the name of one of the job's files, or the beginning of its id.
+    """
+
+    status: JobStatus | None = None
+    model: str | None = None
+    text: str | None = None
+    priority: Priority | None = None
+    since: str | None = None
+    until: str | None = None
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def fill(folder: Path, jobs: int, pending: int, synchronous: str = "NORMAL") -> 
         for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("BEGIN EXCLUSIVE")
-        for table in ("job_files", "jobs", "counters"):
+        for table in ("history", "minutes", "job_files", "jobs", "counters"):
             connection.execute(f"DELETE FROM {table}")
         copy(connection, samples, jobs, pending)
         connection.execute("COMMIT")

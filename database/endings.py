@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from database import changes, counting
+from database import changes, counting, minutes
 from database.rows import to_file
 from database.tables import IS_PROCESSING, jobs
 from database.tables import job_files as files
@@ -80,6 +80,7 @@ def end_files(connection: Connection, now: datetime, endings: Sequence[Ending]) 
         good, bad = (sum(getattr(ended, name) for ended in by_job.values()) for name in ("completed", "failed"))
         moved = {"processing": -good - bad, "completed": good, "failed": bad}
         counting.move(connection, {counting.FILES + name: change for name, change in moved.items()})
+        minutes.move(connection, now, good, bad)
         for (job_id, ended), number in zip(sorted(by_job.items()), numbers, strict=True):
             count_in_job(connection, now, job_id, ended, number)
     return lost

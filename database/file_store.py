@@ -6,7 +6,7 @@ from functools import cache
 
 from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, or_, select, update
 
-from database import changes, counting
+from database import changes, counting, minutes
 from database.endings import RESULT, Ended, Ending, completed, count_in_job, end_files, failed
 from database.engine import Database
 from database.rows import parsed, to_file
@@ -227,6 +227,7 @@ def give_up(connection: Connection, file: JobFile, now: datetime) -> None:
         )
     )
     counting.move(connection, {counting.FILES + "pending": -1, counting.FILES + "failed": 1})
+    minutes.move(connection, now, 0, 1)
     (number,) = changes.take(connection)
     count_in_job(connection, now, file.job_id, Ended(failed=1), number)
 

@@ -31,6 +31,8 @@ class Page:
     total: int
     jobs: Sequence[Job]
     next: tuple[str, str] | None
+    # Or there are more than `total`, and nobody has counted them.
+    total_is_exact: bool = True
 
 
 class JobStore:
@@ -246,6 +248,8 @@ class JobStore:
                     attempts=0,
                     lost_leases=0,
                     available_at=timestamp(now),
+                    started_at=None,
+                    worker_id=None,
                     completed_at=None,
                     seconds=None,
                     error_code=None,

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from errors import InvalidRequest
-from job import JobStatus
 from queue_manager import QueueManager
 from web import results, schemas
 from web.access import own_origin
 from web.dependencies import PROBLEM, Queue, ServiceSettings
+from web.filters import ListQuery
 from worker_report import seconds_for
 
 PICTURE: dict[int | str, dict[str, Any]] = {
@@ -44,18 +44,14 @@ def viewed(queue: QueueManager, job_id: str) -> schemas.JobView:
 
 
 @router.get("/jobs")
-def jobs(
-    queue: Queue,
-    status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
-) -> schemas.JobPageView:
-    """Jobs, newest first."""
-    before = None if cursor is None else decoded_cursor(cursor)
+def jobs(queue: Queue, asked: Annotated[ListQuery, Query()]) -> schemas.JobPageView:
+    """Jobs, newest first; those to which all of the filters apply."""
+    before = None if asked.cursor is None else decoded_cursor(asked.cursor)
     with queue.database.read():
-        page, workers = queue.list_jobs(status, limit, before), queue.workers()
+        page, workers = queue.board.jobs(asked.meant(), asked.limit, before), queue.workers()
     return schemas.JobPageView(
         total=page.total,
+        total_is_exact=page.total_is_exact,
         jobs=[schemas.job_view(job, workers, with_results=False) for job in page.jobs],
         next=None if page.next is None else encoded_cursor(page.next),
     )
@@ -82,7 +78,7 @@ def decoded_cursor(cursor: str) -> tuple[str, str]:
 def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
     """Jobs by state, and what the worker does."""
     with queue.database.read():
-        counts, active = queue.get_job_stats(), queue.active_files()
+        counts, pulse = queue.get_job_stats(), queue.board.pulse()
         workers, paused = queue.workers(), queue.is_paused()
     states = [worker.state for worker in workers]
     status: Literal["running", "paused", "stopped"] = "running" if workers else "stopped"
@@ -92,13 +88,17 @@ def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
         worker=schemas.WorkerView(
             status="paused" if workers and paused else status,
             # What is claimed beyond the slots waits for one of them.
-            active_jobs=min(active, slots),
+            active_jobs=min(pulse.processing_files, slots),
             max_concurrent=slots,
             ready=any(state.get("ready") for state in states),
             warm_models=sorted({str(name) for state in states for name in as_list(state.get("warm_models"))}),
             downloads={name: told for state in states for name, told in as_mapping(state.get("downloads")).items()},
             trouble=next((str(state["trouble"]) for state in states if state.get("trouble")), None),
         ),
+        paused=paused,
+        files=schemas.WaitingFilesView(pending=pulse.pending_files, processing=pulse.processing_files),
+        oldest_waiting_at=pulse.oldest_waiting_at,
+        per_minute=pulse.per_minute,
     )
 
 

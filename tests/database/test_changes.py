@@ -37,7 +37,7 @@ def take_one(files: FileStore) -> tuple[int, str]:
 
 # What happens to a job of two files, of which one is being worked on when there is a lease.
 VISIBLE: dict[str, Callable[[JobStore, FileStore, str, tuple[int, str]], object]] = {
-    "a file completed": lambda jobs, files, job_id, lease: files.complete(NOW, *lease, OUTCOME),
+    "a file completed": lambda jobs, files, job_id, lease: files.complete_many(NOW, [(*lease, OUTCOME)]),
     "a file failed": lambda jobs, files, job_id, lease: files.fail(NOW, *lease, "broken", "It is broken.", None),
     "an attempt failed": lambda jobs, files, job_id, lease: files.retry_later(NOW, *lease, "a", "b", 5),
     "given back": lambda jobs, files, job_id, lease: files.release([lease]),
