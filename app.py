@@ -30,7 +30,16 @@ from queue_manager import QueueManager
 from settings import Settings
 from storage.local import LocalStorage
 from submission import Limits
-from web import health_routes, problems, queue_routes, rembg_routes, remove_routes, removebg_routes, submit_routes
+from web import (
+    health_routes,
+    preview_routes,
+    problems,
+    queue_routes,
+    rembg_routes,
+    remove_routes,
+    removebg_routes,
+    submit_routes,
+)
 from web.access import TokenGate
 from web.exposure import listens_beyond_loopback
 from web.head import HeadAsGet
@@ -123,6 +132,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(rembg_routes.router)
     app.include_router(removebg_routes.router)
     app.include_router(queue_routes.router)
+    app.include_router(preview_routes.router)
     app.include_router(health_routes.router)
     if settings.api_token is not None:
         app.add_middleware(TokenGate, token=settings.api_token.get_secret_value())
