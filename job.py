@@ -81,6 +81,8 @@ class JobFile:
     attempts: int
     input_key: str
     input_bytes: int
+    input_sha256: str
+    input_format: str
     lease_token: str | None
     output_key: str | None
     output_bytes: int | None
