@@ -190,7 +190,7 @@ class Outcome:
 
 # Small pictures that are kept beside a result, and their types.
 PreviewOf = Literal["input", "result"]
-PREVIEW_TYPES: Mapping[PreviewOf, str] = {"input": "image/jpeg", "result": "image/png"}
+PREVIEW_TYPES: Mapping[PreviewOf, str] = {"input": "image/jpeg", "result": "image/webp"}
 
 
 def preview_key(output_key: str, of: PreviewOf) -> str:
