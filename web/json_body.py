@@ -15,7 +15,7 @@ from storage.base import BlobWriter
 from submission import Submission, Upload
 from web import body
 from web.parameters import ATTACHMENTS
-from web.sources import ATTACHED, FIELDS, MANY, NAMES, ONE, Sources, listed, texts
+from web.sources import AGAIN, ATTACHED, FIELDS, MANY, NAMES, ONE, Sources, listed, texts
 
 PICTURES, ENCODED = "images", "image_b64"
 # Of a picture that belongs to the whole job, by the name of the attachment that it becomes.
@@ -49,6 +49,7 @@ SCHEMA = {
         },
         ONE: {**_ONE_OR_MORE, "description": "Addresses of pictures."},
         MANY: {**_ONE_OR_MORE, "description": "The same."},
+        AGAIN: {**_ONE_OR_MORE, "description": "Pictures that earlier jobs were given, as job id/index."},
         **{name: FIELDS[name] for name in ATTACHED},
         ENCODED: {**_ONE_OR_MORE, "description": "Pictures in base64."},
         **{name: {"type": "string", "description": f"The {of}, in base64."} for name, of in ENCODED_ATTACHED.items()},
@@ -159,9 +160,10 @@ class Unpacker:
             elif name in (*ATTACHED, *ENCODED_ATTACHED):
                 self._attach(name, value)
             elif name in NAMES:
-                addresses = listed(value) if name == MANY and isinstance(value, str) else texts(name, value)
-                for url in addresses:
-                    self._sources.add(self._short(name, url))
+                named = listed(value) if name == MANY and isinstance(value, str) else texts(name, value)
+                add = self._sources.add_again if name == AGAIN else self._sources.add
+                for text in named:
+                    add(self._short(name, text))
             elif name == ENCODED:
                 for text in texts(name, value):
                     self._decode(text, self._submission.add(""))
