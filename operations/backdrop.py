@@ -38,6 +38,8 @@ def asked(
 
     Raises PictureError (broken_background_image).
     """
+    if "background" not in params.steps:
+        return None
     if params.background_color is not None:
         return _plain(params.background_color, picture.icc_profile)
     if params.background_image is not None and image is not None:

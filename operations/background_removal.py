@@ -42,6 +42,7 @@ class BackgroundRemoval:
             check_subject(found.confidence, chosen.model)
         masks = edges.refine(source.rgba, found.masks, chosen)
         behind = backdrop.asked(source, masks, chosen, attachments.get("background_image"), max_pixels)
+        # A mask shows none, and leaves room for it all the same: it lies over the cutout of the same request.
         cast = shadow.asked(chosen, shorter_side=min(source.rgba.shape[:2]))
 
         cutouts = picture.cut_out(source, masks)
@@ -49,7 +50,7 @@ class BackgroundRemoval:
         frame = framing.frame(cutouts, cast, chosen, max_pixels)
         cutouts = [framing.framed(cutout, frame) for cutout in cutouts]
         alphas = [layers.alpha(cutout) for cutout in cutouts] if chosen.output in ("mask", "both") else []
-        if cast is not None:
+        if cast is not None and "shadow" in chosen.steps:
             cutouts = [layers.over(cutout, cast.of(layers.alpha(cutout), frame.beyond)) for cutout in cutouts]
         if behind is not None:
             cutouts = [layers.over(cutout, behind(frame.window)) for cutout in cutouts]

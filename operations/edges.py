@@ -20,9 +20,9 @@ _THRESHOLD = 127
 def refine(rgba: Pixels, masks: Sequence[Pixels], params: Params) -> list[Pixels]:
     """The masks as the parameters want their edges, for a height × width × 4 picture."""
     refined = list(masks)
-    if params.post_process_mask:
+    if "post_process_mask" in params.steps:
         refined = [hardened(mask) for mask in refined]
-    if params.alpha_matting:
+    if "alpha_matting" in params.steps:
         refined = [matted(rgba, mask, params) for mask in refined]
     return refined
 
@@ -40,8 +40,8 @@ def matted(rgba: Pixels, mask: Pixels, params: Params) -> Pixels:
 
 
 def decontaminate(rgba: Pixels, masks: Sequence[Pixels], cutouts: Sequence[Pixels], params: Params) -> None:
-    """Give the soft edges of the cutout of each mask their own colour, in place; matting asks for it too."""
-    if params.decontaminate or params.alpha_matting:
+    """Give the soft edges of the cutout of each mask their own colour, in place."""
+    if "decontaminate" in params.steps:
         for mask, cutout in zip(masks, cutouts, strict=True):
             foreground.decontaminate(rgba, mask, cutout)
 

@@ -14,6 +14,8 @@ Size = Literal["preview", "medium", "hd", "full"]
 # In megapixels, as remove.bg has them; `full` is the picture's own.
 MEGAPIXELS: Mapping[Size, float | None] = {"preview": 0.25, "medium": 1.5, "hd": 4.0, "full": None}
 
+Step = Literal["post_process_mask", "alpha_matting", "decontaminate", "background", "shadow"]
+
 _LENGTH = re.compile(r"(-?\d{1,6}(?:\.\d{1,4})?)(px|%)?", re.ASCII)
 
 
@@ -202,6 +204,22 @@ class Params(BaseModel):
     @property
     def has_background(self) -> bool:
         return any((self.background_color, self.background_image, self.background_blur))
+
+    @property
+    def steps(self) -> frozenset[Step]:
+        """What is done to a picture beside finding, framing and encoding its subject: nothing that nobody would see."""
+        wanted: dict[Step, bool] = {
+            "post_process_mask": self.post_process_mask,
+            "alpha_matting": self.alpha_matting,
+        }
+        if self.output != "mask":
+            wanted |= {
+                # Matting finds thin hair again, and with it the background that shines through.
+                "decontaminate": self.decontaminate or self.alpha_matting,
+                "background": self.has_background,
+                "shadow": self.shadow,
+            }
+        return frozenset(step for step, is_wanted in wanted.items() if is_wanted)
 
     @model_validator(mode="after")
     def _nothing_in_vain(self) -> "Params":
