@@ -10,6 +10,8 @@ from errors import PictureError
 from operations.base import NO_ATTACHMENTS, Result
 
 if TYPE_CHECKING:
+    from models.catalog import Model
+    from models.refiner import Refiner
     from models.sessions import Session
 
 # See docs/quality.md for what pictures with and without a subject reach.
@@ -23,6 +25,9 @@ class BackgroundRemoval:
     Params = operations.params.Params
     attachments = ("background_image",)
 
+    def refiner(self, params: Mapping[str, object]) -> "Model | None":
+        return self.Params.model_validate(params).refiner
+
     def run(
         self,
         image: bytes,
@@ -30,6 +35,7 @@ class BackgroundRemoval:
         session: "Session",
         max_pixels: int,
         attachments: Mapping[str, bytes] = NO_ATTACHMENTS,
+        refiner: "Refiner | None" = None,
     ) -> Result:
         """What was asked for, with straight colour; several cutouts one below the other. Raises PictureError."""
         # Here, because processes that never touch a pixel import this module for its Params.
@@ -40,7 +46,7 @@ class BackgroundRemoval:
         found = framing.predict(session, source, chosen)
         if chosen.on_no_subject == "fail":
             check_subject(found.confidence, chosen.model)
-        masks = edges.refine(source.rgba, found.masks, chosen)
+        masks = edges.refine(source.rgba, found.masks, chosen, refiner)
         behind = backdrop.asked(source, masks, chosen, attachments.get("background_image"), max_pixels)
         # A mask shows none, and leaves room for it all the same: it lies over the cutout of the same request.
         cast = shadow.asked(chosen, shorter_side=min(source.rgba.shape[:2]))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from models.catalog import Model
+    from models.refiner import Refiner
     from models.sessions import Session
 
 
@@ -43,6 +45,10 @@ class Operation(Protocol):
         """Those of its params that stand for a file which came along; `run` gets the bytes of those that are set."""
         ...
 
+    def refiner(self, params: Mapping[str, object]) -> "Model | None":
+        """What `run` needs beside the model's session, and its weights have to be here for it."""
+        ...
+
     def run(
         self,
         image: bytes,
@@ -50,6 +56,7 @@ class Operation(Protocol):
         session: "Session",
         max_pixels: int,
         attachments: Mapping[str, bytes] = NO_ATTACHMENTS,
+        refiner: "Refiner | None" = None,
     ) -> Result:
         """Do it. Raises PictureError when this picture can never be processed."""
         ...

@@ -22,6 +22,7 @@ from operations.tiles import bounds, enlarged, reduced, tiles
 Pixels = NDArray[np.uint8]
 Levels = NDArray[np.float32]
 
+UNKNOWN = 128
 WORKING_PIXELS = 300_000
 # Time and memory grow with these; most pictures have fewer of them at that size.
 MOST_UNKNOWN = 150_000
@@ -39,17 +40,24 @@ REGULARISATION = 1e-5
 REACH = 2
 
 
-def matte(
-    rgba: Pixels, mask: Pixels, foreground_threshold: int, background_threshold: int, erode_size: int
-) -> Pixels | None:
-    """A mask with finer edges: 255 and 0 where the given one is sure, found from the colours elsewhere.
+def trimap(mask: Pixels, foreground_threshold: int, background_threshold: int, erode_size: int) -> Pixels:
+    """255 where a mask is surely subject, 0 where it is surely background, UNKNOWN elsewhere; exactly rembg's."""
+    subject = _stepped_back(mask > foreground_threshold, erode_size, outside=0)
+    background = _stepped_back(mask < background_threshold, erode_size, outside=255)
+    sure = np.full_like(mask, UNKNOWN)
+    sure[subject > 0] = 255
+    sure[background > 0] = 0
+    return sure
+
+
+def matte(rgba: Pixels, sure: Pixels) -> Pixels | None:
+    """The alpha of a trimap: what it is sure of, and elsewhere what is found from the colours.
 
     None when there is nothing to go by: no pixel that is surely subject, or none that is surely background, or no
     solution.
     """
-    background = _stepped_back(mask < background_threshold, erode_size, outside=255)
-    refined = _stepped_back(mask > foreground_threshold, erode_size, outside=0) & ~background
-    unknown = ~(refined | background)
+    unknown = np.asarray(cv2.inRange(sure, np.array(UNKNOWN), np.array(UNKNOWN)), np.uint8)
+    refined = np.asarray(cv2.copyTo(sure, ~unknown), np.uint8)
     if not cv2.hasNonZero(unknown):
         return refined
     box, pixels = _working_size(unknown)
@@ -58,7 +66,7 @@ def matte(
     alpha = _solved(
         small,
         reduced(box.of(refined), pixels) == 255,
-        reduced(box.of(background), pixels) == 255,
+        reduced(box.of(sure), pixels) == 0,
     )
     if alpha is None:
         return None
@@ -81,7 +89,7 @@ def _fill_in(levels: Pixels, unknown: Pixels, refined: Pixels) -> None:
 
 
 def _stepped_back(sure: NDArray[np.bool_], pixels: int, outside: int) -> Pixels:
-    """Where all around is sure, 255; what lies outside of the picture counts as `outside`. Exactly as rembg does it."""
+    """Where all around is sure, 255; what lies outside of the picture counts as `outside`."""
     shape = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)) if pixels == 0 else np.ones((pixels, pixels), np.uint8)
     levels = sure.view(np.uint8) * np.uint8(255)
     return np.asarray(cv2.erode(levels, shape, borderType=cv2.BORDER_CONSTANT, borderValue=(outside,)), np.uint8)

@@ -150,6 +150,8 @@ def test_jobs_of_earlier_versions_are_understood() -> None:
         ({"post_process_mask": True}, {"post_process_mask"}),
         ({"decontaminate": True}, {"decontaminate"}),
         ({"alpha_matting": True}, {"alpha_matting", "decontaminate"}),
+        ({"vitmatte": True}, {"vitmatte", "decontaminate"}),
+        ({"vitmatte": True, "alpha_matting": True}, {"vitmatte", "decontaminate"}),
         ({"shadow": True, "background_color": "white"}, {"shadow", "background"}),
         ({"background_blur": 5}, {"background"}),
         ({"background_image": "0" * 64}, {"background"}),
