@@ -8,6 +8,7 @@ from pydantic import BaseModel
 import operations.params
 from errors import PictureError
 from operations.base import NO_ATTACHMENTS, Result
+from operations.params import Step
 
 if TYPE_CHECKING:
     from models.catalog import Model
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # See docs/quality.md for what pictures with and without a subject reach.
 LEAST_CONFIDENCE = 0.5
+# What takes colours for more than their own pixel.
+_LOOK_AROUND: frozenset[Step] = frozenset({"vitmatte", "alpha_matting", "decontaminate", "background"})
 
 
 class BackgroundRemoval:
@@ -39,13 +42,15 @@ class BackgroundRemoval:
     ) -> Result:
         """What was asked for, with straight colour; several cutouts one below the other. Raises PictureError."""
         # Here, because processes that never touch a pixel import this module for its Params.
-        from operations import backdrop, edges, encoding, framing, layers, picture, shadow
+        from operations import backdrop, edges, encoding, flood, framing, layers, picture, shadow
 
         chosen = self.Params.model_validate(params)
         source = picture.decode(image, max_pixels, chosen.most_pixels)
         found = framing.predict(session, source, chosen)
         if chosen.on_no_subject == "fail":
             check_subject(found.confidence, chosen.model)
+        if not source.opaque and chosen.steps & _LOOK_AROUND:
+            flood.cover_hidden(source.rgba)
         masks = edges.refine(source.rgba, found.masks, chosen, refiner)
         behind = backdrop.asked(source, masks, chosen, attachments.get("background_image"), max_pixels)
         # A mask shows none, and leaves room for it all the same: it lies over the cutout of the same request.
