@@ -62,7 +62,7 @@ class BackgroundRemoval:
         cutouts = [framing.framed(cutout, frame) for cutout in cutouts]
         alphas = [layers.alpha(cutout) for cutout in cutouts] if chosen.output in ("mask", "both") else []
         if cast is not None and "shadow" in chosen.steps:
-            cutouts = [layers.over(cutout, cast.of(layers.alpha(cutout), frame.beyond)) for cutout in cutouts]
+            cutouts = [layers.over(cutout, cast.of(layers.alpha(cutout), frame.goes_on)) for cutout in cutouts]
         if behind is not None:
             cutouts = [layers.over(cutout, behind(frame.window)) for cutout in cutouts]
         file = encoding.encode(cutouts, alphas, source.icc_profile, chosen)
