@@ -9,6 +9,7 @@ from PIL import Image
 
 from errors import PictureError
 from models.sessions import Session
+from operations import layers
 from operations.shadow import Shadow
 from tests.cutouts import ASTRONAUT, COFFEE, cut, largest_difference, opened, over, rgba
 from tests.pictures import Pixels, encode, ramp, rgb_profile
@@ -84,6 +85,21 @@ def test_an_unknown_profile_leaves_a_colour_as_it_is(session: Session) -> None:
         encode(Image.open(ASTRONAUT), "JPEG", icc_profile=broken), session, background_color="ff0000", format="png"
     )
     assert rgba(result)[2, 2].tolist()[1:] == [0, 0, 255]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 520), (257, 40)])
+def test_layers_are_composed_exactly_as_pillow_does_it(size: tuple[int, int]) -> None:
+    """Whatever is hidden, opaque or in between on either; but where nothing is seen, nothing is there."""
+    chance = np.random.default_rng(3)
+    front, back = chance.integers(0, 256, (2, *size, 4), np.uint8)
+    for layer in (front, back):
+        layer[..., 3] = np.clip(chance.integers(-200, 456, size), 0, 255)
+    front[:, size[1] // 2 :, 3] //= 255  # mostly 0, with a few pixels of 1
+    wanted = np.array(Image.alpha_composite(Image.fromarray(back), Image.fromarray(front)))
+    wanted[wanted[..., 3] == 0] = 0
+    before = back.copy()
+    assert np.array_equal(layers.over(front, back), wanted)
+    assert np.array_equal(back, before)
 
 
 # --- another picture ----------------------------------------------------------------------------------------------
