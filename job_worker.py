@@ -32,6 +32,7 @@ from models import catalog
 from models.weights import WeightStore, open_store
 from operations.child import Task
 from operations.pool import ChildPool, Plan
+from operations.registry import OPERATIONS
 from outcomes import Outcomes, named
 from queue_manager import QueueManager
 from settings import Settings
@@ -314,9 +315,9 @@ class JobWorker:
         weights = self._downloads.locate(model)
         if weights is None:
             return None
-        task = Task(file.operation, file.params, file.input_key, lease.output_key)
-        seconds = self._settings.file_timeout_seconds
-        return self._pool.run(lease.name, model.name, weights, task, seconds, alone)
+        refiner = self._downloads.installed(OPERATIONS[file.operation].refiner(file.params))
+        task = Task(file.operation, file.params, file.input_key, lease.output_key, refiner=refiner)
+        return self._pool.run(lease.name, model.name, weights, task, self._settings.file_timeout_seconds, alone)
 
     async def process_image_bytes(self, data: bytes, model: str = catalog.DEFAULT_MODEL) -> bytes:
         """One picture, in and out as bytes, through the same children and slots, without a job.

@@ -60,6 +60,10 @@ class ModelDownloads:
             self.start(model)
             return None
 
+    def installed(self, refiner: Model | None) -> Path | None:
+        """Its verified weights; no job makes them come. Raises WeightsError when they are not here, or are wrong."""
+        return None if refiner is None else self._weights.locate(refiner)[0]
+
     async def wait_for(self, model: Model) -> tuple[Path, ...]:
         """The verified weights, when they are here. Raises WeightsError."""
         while True:

@@ -16,7 +16,7 @@ from storage.base import Storage
 logger = logging.getLogger(__name__)
 
 # To be raised when an operation makes something better of the same request: what it made before is not taken again.
-EDITION = 2
+EDITION = 3
 
 
 def with_reuse_keys(

@@ -33,6 +33,7 @@ OPTIONS: Mapping[str, Option] = {
     "alpha_matting_foreground_threshold": Option("0 to 255", "N"),
     "alpha_matting_background_threshold": Option("0 to 255", "N"),
     "alpha_matting_erode_size": Option("in pixels", "N"),
+    "vitmatte": Option("finer edges by a network, where its weights are installed"),
     "decontaminate": Option("take the old background out of soft edges"),
     "post_process_mask": Option("smooth the mask, with a hard edge"),
     "roi": Option("where to look for the subject, such as '10% 0 90% 100%'", "'X1 Y1 X2 Y2'"),

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from errors import ServiceError
-from models.catalog import MODELS, Model, aliases_of, find
+from models.catalog import MODELS, REFINERS, Model, aliases_of, find_weights
 from models.weights import WeightStore, open_store
 
 _MEGABYTE = 1_000_000
 _INTERRUPTED = 130
+_ALL = (*MODELS.values(), *REFINERS.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description="The model weights of this machine.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="show every model, and which are installed")
+    commands.add_parser("list", help="show every model and refiner, and which are installed")
     pull = commands.add_parser("pull", help="download models that are missing or damaged")
     pull.add_argument("names", nargs="+", metavar="NAME")
     verify = commands.add_parser("verify", help="read installed models again and compare their checksums")
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 def _list(store: WeightStore) -> int:
     print(f"Weights folder: {store.home}")
     rows = [("NAME", "INSTALLED", "SIZE", "LICENCE", "COMMERCIAL USE", "ALIASES")]
-    rows += [_row(store, model) for model in MODELS.values()]
+    rows += [_row(store, model) for model in _ALL]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -61,7 +62,7 @@ def _row(store: WeightStore, model: Model) -> tuple[str, str, str, str, str, str
 
 
 def _verify(store: WeightStore, names: Sequence[str]) -> int:
-    on_disk = [model.name for model in MODELS.values() if store.state(model) != "missing"]
+    on_disk = [model.name for model in _ALL if store.state(model) != "missing"]
     if not names and not on_disk:
         print("No model is installed, so there is nothing to verify.", file=sys.stderr)
         return 1
@@ -112,7 +113,7 @@ def _each(names: Sequence[str], act: Callable[[Model], str]) -> int:
     failed = False
     for name in names:
         try:
-            print(f"{name}: {act(find(name))}", flush=True)
+            print(f"{name}: {act(find_weights(name))}", flush=True)
         except ServiceError as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed = True

@@ -16,7 +16,7 @@ from typing import Literal
 from errors import UnknownModel
 
 CommercialUse = Literal["yes", "no", "unknown"]
-Kind = Literal["local", "custom", "remote"]
+Kind = Literal["local", "custom", "remote", "refiner"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Model:
     """A model by rembg's name; `input_size` is the side in pixels of the square it looks at.
 
     A local model is downloaded. A custom one is a file that the operator puts in place. A remote one would send
-    pictures to somebody else's service.
+    pictures to somebody else's service. A refiner is none that finds subjects: it makes the masks of others better.
     """
 
     name: str
@@ -267,6 +267,24 @@ _CATALOG = (
 
 MODELS: Mapping[str, Model] = {model.name: model for model in _CATALOG}
 
+# rembg's default of four variants. Its release says 110 MB, and the card of the weights names the licence.
+VITMATTE = Model(
+    "vitmatte",
+    (
+        _file(
+            "vitmatte-small-distinctions-646.onnx",
+            sha256="d232841ac9d9657df3e62f6c92ed425ee25df18d337245cd8b903fc1ba183631",
+        ),
+    ),
+    1024,
+    "Apache-2.0",
+    "yes",
+    "refiner",
+    "Refines the edges of any model's mask (vitmatte=true); about 110 MB.",
+)
+# Installed by an operator, never for a request; not to be asked for as a model.
+REFINERS: Mapping[str, Model] = {VITMATTE.name: VITMATTE}
+
 # What clients of the earlier service send.
 ALIASES: Mapping[str, str] = {"siluette": "silueta", "isnet-general": "isnet-general-use"}
 
@@ -284,6 +302,11 @@ def find(name: str) -> Model:
             "GET /models and `python -m models list` show those that exist."
         )
     return model
+
+
+def find_weights(name: str) -> Model:
+    """The model of that name or alias, or the refiner. Raises UnknownModel."""
+    return REFINERS.get(name) or find(name)
 
 
 def aliases_of(model: Model) -> list[str]:

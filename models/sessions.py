@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-_CPU = "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
 # Of these, rembg makes masks that are no levels yet when it enlarges them, or keeps the shape of the picture.
 _SEES_WHOLE_PICTURE = frozenset({"sam", "u2net_cloth_seg"})
 
@@ -96,7 +96,7 @@ def load(model: Model, paths: tuple[Path, ...], threads: int, providers: Sequenc
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
-    wanted = list(providers or [_CPU])
+    wanted = list(providers or [CPU])
     available = onnxruntime.get_available_providers()
     missing = [name for name in wanted if name not in available]
     if missing:
@@ -120,7 +120,7 @@ def load(model: Model, paths: tuple[Path, ...], threads: int, providers: Sequenc
 
     try:
         # The custom sessions insist on being told a path; the others ignore it.
-        backend = Located(model.name, _options(threads), providers=wanted, model_path=str(paths[0]))
+        backend = Located(model.name, session_options(threads), providers=wanted, model_path=str(paths[0]))
     except Exception as error:
         # ONNX Runtime's errors have no base of their own.
         raise ModelLoadFailed(
@@ -157,7 +157,8 @@ def normalized(
     return np.stack([channel[pixels[..., number]] for number, channel in enumerate(levels)])[None]
 
 
-def _options(threads: int) -> Any:
+def session_options(threads: int) -> Any:
+    """Of every ONNX Runtime session here."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

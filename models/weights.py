@@ -6,7 +6,7 @@ The layout is rembg's (`<home>/models/<model>/<file>`), so that both use the sam
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from errors import ModelNotUsable, WeightsCorrupt, WeightsUnavailable
 from models import sources
-from models.catalog import DEFAULT_MODEL, MODELS, Model, WeightFile, aliases_of
+from models.catalog import DEFAULT_MODEL, MODELS, REFINERS, Model, WeightFile, aliases_of
 from models.checksums import ChecksumCache, digest_of
 from models.sources import Progress, SourceFailed
 
@@ -59,6 +59,17 @@ class WeightStore:
             raise ModelNotUsable(
                 f"The model {model.name} is a file of your own: put it at models/{model.name}/{model.files[0].name} "
                 "in the weights folder, which `python -m models list` names."
+            )
+
+    def check_installed(self, refiner: Model) -> None:
+        """Raises ModelNotUsable unless the weights of a refiner are here: no request makes them come."""
+        state = self.state(refiner)
+        if state != "installed":
+            trouble = "are not installed on this server" if state == "missing" else "on this server are damaged"
+            raise ModelNotUsable(
+                f"The weights of {refiner.name} {trouble}. Its operator gets them with "
+                f"`python -m models pull {refiner.name}`; without them, leave {refiner.name} out.",
+                refiner.name,
             )
 
     def state(self, model: Model) -> State:
@@ -209,13 +220,18 @@ def _turn(path: Path, part: Path, on_progress: Progress) -> Iterator[None]:
 
 def describe(store: WeightStore) -> list[dict[str, object]]:
     """Every model as plain values, ready for JSON."""
-    return [_described(store, model) for model in MODELS.values()]
+    return [_described(store, model, store.check_usable) for model in MODELS.values()]
 
 
-def _described(store: WeightStore, model: Model) -> dict[str, object]:
+def describe_refiners(store: WeightStore) -> list[dict[str, object]]:
+    """Likewise."""
+    return [_described(store, refiner, store.check_installed) for refiner in REFINERS.values()]
+
+
+def _described(store: WeightStore, model: Model, check: Callable[[Model], None]) -> dict[str, object]:
     reason: str | None = None
     try:
-        store.check_usable(model)
+        check(model)
     except ModelNotUsable as error:
         reason = error.detail
     return {

@@ -8,18 +8,16 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from errors import PictureError
-from operations import colour, layers, resizing
+from operations import colour, flood, layers, resizing
 from operations.box import Box
 from operations.layers import Pixels
 from operations.params import Params
 from operations.params import colour as rgba_of
 from operations.picture import Picture, decode
 
-Levels = NDArray[np.float32]
 # What stands behind a window on the picture, in its size: height × width × 4, straight alpha.
 Backdrop = Callable[[Box], Pixels]
 
@@ -38,6 +36,8 @@ def asked(
 
     Raises PictureError (broken_background_image).
     """
+    if "background" not in params.steps:
+        return None
     if params.background_color is not None:
         return _plain(params.background_color, picture.icc_profile)
     if params.background_image is not None and image is not None:
@@ -90,25 +90,7 @@ def _blurred(picture: Picture, masks: Sequence[Pixels], strength: float) -> Pixe
     subject = np.max([cv2.resize(mask, size, interpolation=cv2.INTER_AREA) for mask in masks], axis=0)
     subject = cv2.dilate(subject, np.ones([2 * _FRINGE + 1] * 2, np.uint8))
     weight = (1 - subject / np.float32(255)) * (small[..., 3] / 255)
-    filled = np.dstack([_flooded(small[..., :3], np.maximum(weight, _LEAST_WEIGHT)), small[..., 3]])
+    filled = np.dstack([flood.flooded(small[..., :3], np.maximum(weight, _LEAST_WEIGHT)), small[..., 3]])
     soft = cv2.GaussianBlur(filled, (0, 0), sigma / shrink, borderType=cv2.BORDER_REFLECT)
     levels = np.clip(np.rint(soft), 0, 255).astype(np.uint8)
     return np.asarray(cv2.resize(levels, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def _flooded(colours: Levels, weight: Levels) -> Levels:
-    """Colours where their weight is 1; the less it is, the more of what lies around flows in, from ever further away.
-
-    Push and pull on a pyramid, as in Gortler et al., The Lumigraph (1996).
-    """
-    return _filled(colours * weight[..., None], weight)
-
-
-def _filled(weighted: Levels, weight: Levels) -> Levels:
-    height, width = weight.shape
-    if max(height, width) <= 2:
-        mean = weighted.sum(axis=(0, 1)) / weight.sum()
-        return np.broadcast_to(mean, weighted.shape).astype(np.float32)
-    coarser = _filled(np.asarray(cv2.pyrDown(weighted), np.float32), np.asarray(cv2.pyrDown(weight), np.float32))
-    around = cv2.pyrUp(coarser, dstsize=(width, height))
-    return np.asarray(weighted + around * (1 - weight[..., None]), np.float32)

@@ -8,12 +8,17 @@ from pydantic import BaseModel
 import operations.params
 from errors import PictureError
 from operations.base import NO_ATTACHMENTS, Result
+from operations.params import Step
 
 if TYPE_CHECKING:
+    from models.catalog import Model
+    from models.refiner import Refiner
     from models.sessions import Session
 
 # See docs/quality.md for what pictures with and without a subject reach.
 LEAST_CONFIDENCE = 0.5
+# What takes colours for more than their own pixel.
+_LOOK_AROUND: frozenset[Step] = frozenset({"vitmatte", "alpha_matting", "decontaminate", "background"})
 
 
 class BackgroundRemoval:
@@ -23,6 +28,9 @@ class BackgroundRemoval:
     Params = operations.params.Params
     attachments = ("background_image",)
 
+    def refiner(self, params: Mapping[str, object]) -> "Model | None":
+        return self.Params.model_validate(params).refiner
+
     def run(
         self,
         image: bytes,
@@ -30,10 +38,11 @@ class BackgroundRemoval:
         session: "Session",
         max_pixels: int,
         attachments: Mapping[str, bytes] = NO_ATTACHMENTS,
+        refiner: "Refiner | None" = None,
     ) -> Result:
         """What was asked for, with straight colour; several cutouts one below the other. Raises PictureError."""
         # Here, because processes that never touch a pixel import this module for its Params.
-        from operations import backdrop, edges, encoding, framing, layers, picture, previews, shadow
+        from operations import backdrop, edges, encoding, flood, framing, layers, picture, previews, shadow
 
         chosen = self.Params.model_validate(params)
         source = picture.decode(image, max_pixels, chosen.most_pixels)
@@ -42,8 +51,11 @@ class BackgroundRemoval:
         found = framing.predict(session, source, chosen)
         if chosen.on_no_subject == "fail":
             check_subject(found.confidence, chosen.model)
-        masks = edges.refine(source.rgba, found.masks, chosen)
+        if not source.opaque and chosen.steps & _LOOK_AROUND:
+            flood.cover_hidden(source.rgba)
+        masks = edges.refine(source.rgba, found.masks, chosen, refiner)
         behind = backdrop.asked(source, masks, chosen, attachments.get("background_image"), max_pixels)
+        # A mask shows none, and leaves room for it all the same: it lies over the cutout of the same request.
         cast = shadow.asked(chosen, shorter_side=min(source.rgba.shape[:2]))
 
         cutouts = picture.cut_out(source, masks)
@@ -51,8 +63,8 @@ class BackgroundRemoval:
         frame = framing.frame(cutouts, cast, chosen, max_pixels)
         cutouts = [framing.framed(cutout, frame) for cutout in cutouts]
         alphas = [layers.alpha(cutout) for cutout in cutouts] if chosen.output in ("mask", "both") else []
-        if cast is not None:
-            cutouts = [layers.over(cutout, cast.of(layers.alpha(cutout), frame.beyond)) for cutout in cutouts]
+        if cast is not None and "shadow" in chosen.steps:
+            cutouts = [layers.over(cutout, cast.of(layers.alpha(cutout), frame.goes_on)) for cutout in cutouts]
         if behind is not None:
             cutouts = [layers.over(cutout, behind(frame.window)) for cutout in cutouts]
         file = encoding.encode(cutouts, alphas, source.icc_profile, chosen)

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from job import PreviewOf
 
 if TYPE_CHECKING:
+    from models.catalog import Model
+    from models.refiner import Refiner
     from models.sessions import Session
 
 
@@ -47,6 +49,10 @@ class Operation(Protocol):
         """Those of its params that stand for a file which came along; `run` gets the bytes of those that are set."""
         ...
 
+    def refiner(self, params: Mapping[str, object]) -> "Model | None":
+        """What `run` needs beside the model's session, and its weights have to be here for it."""
+        ...
+
     def run(
         self,
         image: bytes,
@@ -54,6 +60,7 @@ class Operation(Protocol):
         session: "Session",
         max_pixels: int,
         attachments: Mapping[str, bytes] = NO_ATTACHMENTS,
+        refiner: "Refiner | None" = None,
     ) -> Result:
         """Do it. Raises PictureError when this picture can never be processed."""
         ...

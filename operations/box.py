@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 
+# Something that is so or not at the top, right, bottom and left.
+Sides = tuple[bool, bool, bool, bool]
+
 
 @dataclass(frozen=True)
 class Box:
@@ -49,6 +52,10 @@ class Box:
             min(self.right, other.right),
             min(self.bottom, other.bottom),
         )
+
+    def reaches(self, edges: "Box") -> Sides:
+        """Which edges of another box it touches, or lies beyond."""
+        return self.top <= edges.top, self.right >= edges.right, self.bottom >= edges.bottom, self.left <= edges.left
 
     def of(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
         """A view of what lies in the box, which does not reach beyond."""

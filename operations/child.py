@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +24,7 @@ from models import catalog
 from storage.base import Storage
 
 if TYPE_CHECKING:
+    from models.refiner import Refiner
     from models.sessions import Session
     from operations.base import Result
 
@@ -57,6 +58,8 @@ class Task:
     output_key: str
     # One of the child's.
     threads: int = 1
+    # Weights of what refines masks, for an operation that needs it.
+    refiner: Path | None = None
 
 
 class Loaded:
@@ -65,6 +68,8 @@ class Loaded:
     setup: ChildSetup
     # By their number of threads.
     sessions: "Mapping[int, Session]" = MappingProxyType({})
+    # Likewise, each loaded for the first picture that needs it.
+    refiners: "MutableMapping[int, Refiner]"
     error: Exception | None = None
     # For one picture, once the model is loaded.
     room_bytes: int = 0
@@ -91,6 +96,7 @@ def start(setup: ChildSetup, lifeline: Connection) -> None:
     with contextlib.suppress(OSError):  # not Linux, or forbidden in this container
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     Loaded.setup = setup
+    Loaded.refiners = {}
     # Imported here: these pull in onnxruntime and OpenCV.
     import cv2
 
@@ -126,6 +132,18 @@ def limit_memory(more_bytes: int) -> None:
     wanted = data_bytes() + more_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
     Loaded.room_bytes = room_bytes()
+
+
+def refiner_of(task: Task) -> "Refiner | None":
+    """Loaded once for each number of threads. Raises ModelLoadFailed."""
+    if task.refiner is None:
+        return None
+    if task.threads not in Loaded.refiners:
+        from models.refiner import load
+
+        Loaded.refiners[task.threads] = load(task.refiner, task.threads)
+        limit_memory(working_bytes(catalog.VITMATTE, Loaded.setup.max_pixels))
+    return Loaded.refiners[task.threads]
 
 
 def data_bytes() -> int:
@@ -203,7 +221,7 @@ def _work(task: Task) -> Outcome:
     folder, _, _ = task.input_key.rpartition("/")
     attached = [name for name in operation.attachments if getattr(params, name) is not None]
     attachments = {name: storage.get(f"{folder}/{name}") for name in attached}
-    result = operation.run(image, params, session, Loaded.setup.max_pixels, attachments)
+    result = operation.run(image, params, session, Loaded.setup.max_pixels, attachments, refiner_of(task))
     store(storage, task.output_key, result)
     return Outcome(
         output_key=task.output_key,

@@ -39,6 +39,7 @@ class Child:
         """Raises NoChild."""
         self.setup = setup
         self.bytes = memory_bytes
+        self.refines = False
         self.files_done = 0
         self.pid: int | None = None
         self._closing = threading.Lock()

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from operations.box import whole
 from operations.tiles import enlarged, reduced, tiles
 
 Pixels = NDArray[np.uint8]
@@ -36,13 +37,13 @@ def decontaminate(rgba: Pixels, mask: Pixels, cutout: Pixels) -> None:
     )
     size = mask.shape[0], mask.shape[1]
     for tile in tiles(soft):
-        around = tile.grown(sum(FINE_RADII), size)
+        around = tile.grown(*[sum(FINE_RADII)] * 4).shared(whole(mask))
         before = enlarged(coarse[0], size, around), enlarged(coarse[1], size, around)
-        colours, alpha = _levels(rgba[around.place][..., :3]), _levels(mask[around.place])
+        colours, alpha = _levels(around.of(rgba)[..., :3]), _levels(around.of(mask))
         foreground, _ = _estimated(colours, alpha, before, FINE_RADII)
-        inner = foreground[tile.moved(-around.top, -around.left).place]
-        where = soft[tile.place] > 0
-        cutout[tile.place][where, :3] = np.rint(inner[where] * 255).astype(np.uint8)
+        inner = tile.moved(-around.left, -around.top).of(foreground)
+        where = tile.of(soft) > 0
+        tile.of(cutout)[where, :3] = np.rint(inner[where] * 255).astype(np.uint8)
 
 
 def _estimated(

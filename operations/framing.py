@@ -13,7 +13,7 @@ import numpy as np
 
 from errors import PictureError
 from operations import layers, marks, resizing
-from operations.box import Box, in_pixels, whole
+from operations.box import Box, Sides, in_pixels, whole
 from operations.layers import Pixels
 from operations.params import Params, lengths
 from operations.picture import Picture
@@ -38,14 +38,8 @@ class Frame:
     window: Box
     subject: Box | None = None
     place: Box | None = None
-
-    @property
-    def beyond(self) -> int:
-        """How a subject that touches the frame goes on beyond it: OpenCV's borders.
-
-        One that is cut off by the picture's edge goes on; in a frame that was made for it, it ends there.
-        """
-        return cv2.BORDER_REPLICATE if self.subject is None else cv2.BORDER_CONSTANT
+    # Beyond which of its sides a subject that touches them goes on, since the picture cuts it off there.
+    goes_on: Sides = (True, True, True, True)
 
 
 def predict(session: "Session", picture: Picture, params: Params) -> "Prediction":
@@ -76,13 +70,17 @@ def frame(cutouts: Sequence[Pixels], shadow: Shadow | None, params: Params, most
     the subject's height, for top and bottom, or width. `scale` and `position` then mean this window.
     Raises PictureError (too_many_pixels).
     """
-    window = whole(cutouts[0])
+    picture = window = whole(cutouts[0])
     subject = _subject(cutouts) if is_asked(params) else None
     if subject is None:
         return Frame(window)
+    cut_off = subject.reaches(picture)
     if params.crop:
-        visible = subject if shadow is None else shadow.around(subject)
-        window = visible.grown(*_margins(params.crop_margin, subject))
+        margins = _margins(params.crop_margin, subject)
+        # Room beyond the picture's edge would show that it cuts the subject off there; a margin has asked for it.
+        top, right, bottom, left = (cut and not margin for cut, margin in zip(cut_off, margins, strict=True))
+        visible = subject if shadow is None else shadow.around(subject, (top, right, bottom, left))
+        window = visible.grown(*margins)
         if window.width * window.height > _MOST_GROWTH * most_pixels:
             raise PictureError(
                 "too_many_pixels",
@@ -90,7 +88,10 @@ def frame(cutouts: Sequence[Pixels], shadow: Shadow | None, params: Params, most
                 f"{_MOST_GROWTH * most_pixels / 1e6:,.10g} megapixels are not made: ask for a smaller crop_margin, "
                 "shadow or size.",
             )
-    return Frame(window, subject, _place(window, subject, params))
+    place = _place(window, subject, params)
+    seen = subject if place is None else place.moved(window.left, window.top)
+    top, right, bottom, left = (cut and edge for cut, edge in zip(cut_off, seen.reaches(window), strict=True))
+    return Frame(window, subject, place, (top, right, bottom, left))
 
 
 def framed(cutout: Pixels, frame: Frame) -> Pixels:

@@ -1,11 +1,15 @@
 """Pictures of one size, laid over one another: height × width × 4, straight alpha. For child processes only."""
 
+from collections.abc import Sequence
+from math import ceil
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from operations.box import Box, whole
+from operations.box import Box, Sides, whole
+from operations.tiles import tiles
 
 Pixels = NDArray[np.uint8]
 
@@ -15,8 +19,15 @@ FINE_SIGMA = 4.0
 
 
 def over(front: Pixels, back: Pixels) -> Pixels:
-    """The first before the second; where nothing can be seen, all is zero."""
-    composed = np.asarray(Image.alpha_composite(image(back), image(front)))
+    """The first before the second; where nothing can be seen, all is zero.
+
+    As Pillow composes them, level by level, which is only asked where the first is neither opaque nor invisible.
+    """
+    above = alpha(front)
+    opaque = cv2.inRange(above, np.array(255), np.array(255))
+    composed = np.asarray(cv2.copyTo(front, opaque, back.copy()), np.uint8)
+    for tile in tiles(np.asarray(cv2.inRange(above, np.array(1), np.array(254)), np.uint8)):
+        tile.of(composed)[:] = np.asarray(Image.alpha_composite(image(tile.of(back)), image(tile.of(front))))
     return np.asarray(cv2.copyTo(composed, alpha(composed)), np.uint8)
 
 
@@ -46,13 +57,24 @@ def seen_through(window: Box, pixels: Pixels, beyond: int) -> Pixels:
     return np.asarray(cv2.copyMakeBorder(inside.of(pixels), top, bottom, left, right, beyond), np.uint8)
 
 
-def softened(levels: Pixels, sigma: float, beyond: int) -> Pixels:
-    """One channel, blurred by a standard deviation in pixels; `beyond` it, that OpenCV border."""
+def extended(levels: Pixels, margins: Sequence[int], goes_on: Sides) -> Pixels:
+    """One channel with more at the top, right, bottom and left: its edge where it goes on there, else nothing."""
+    top, right, bottom, left = (margin if on else 0 for margin, on in zip(margins, goes_on, strict=True))
+    longer = cv2.copyMakeBorder(levels, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    top, right, bottom, left = (0 if on else margin for margin, on in zip(margins, goes_on, strict=True))
+    return np.asarray(cv2.copyMakeBorder(longer, top, bottom, left, right, cv2.BORDER_CONSTANT), np.uint8)
+
+
+def softened(levels: Pixels, sigma: float, goes_on: Sides) -> Pixels:
+    """One channel, blurred by a standard deviation in pixels; beyond it, as `extended`."""
     if not sigma:
         return levels
     height, width = levels.shape
     shrink = max(1.0, sigma / FINE_SIGMA)
     size = max(1, round(width / shrink)), max(1, round(height / shrink))
-    small = cv2.resize(levels, size, interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(small, (0, 0), sigma / shrink, borderType=beyond)
+    small = np.asarray(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # Farther than a Gaussian of 8 bits reaches.
+    reach = ceil(4 * sigma / shrink)
+    wider = np.asarray(cv2.GaussianBlur(extended(small, [reach] * 4, goes_on), (0, 0), sigma / shrink), np.uint8)
+    soft = whole(small).moved(reach, reach).of(wider)
     return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

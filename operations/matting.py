@@ -16,11 +16,13 @@ from pymatting.laplacian.cf_laplacian import cf_laplacian
 from pymatting.preconditioner.ichol import ichol
 from scipy.sparse.linalg import LinearOperator, cg
 
-from operations.tiles import Tile, bounds, enlarged, reduced, tiles
+from operations.box import Box, whole
+from operations.tiles import bounds, enlarged, reduced, tiles
 
 Pixels = NDArray[np.uint8]
 Levels = NDArray[np.float32]
 
+UNKNOWN = 128
 WORKING_PIXELS = 300_000
 # Time and memory grow with these; most pictures have fewer of them at that size.
 MOST_UNKNOWN = 150_000
@@ -38,58 +40,68 @@ REGULARISATION = 1e-5
 REACH = 2
 
 
-def matte(
-    rgba: Pixels, mask: Pixels, foreground_threshold: int, background_threshold: int, erode_size: int
-) -> Pixels | None:
-    """A mask with finer edges: 255 and 0 where the given one is sure, found from the colours elsewhere.
+def trimap(mask: Pixels, foreground_threshold: int, background_threshold: int, erode_size: int) -> Pixels:
+    """255 where a mask is surely subject, 0 where it is surely background, UNKNOWN elsewhere; exactly rembg's."""
+    subject = _stepped_back(mask > foreground_threshold, erode_size, outside=0)
+    background = _stepped_back(mask < background_threshold, erode_size, outside=255)
+    sure = np.full_like(mask, UNKNOWN)
+    sure[subject > 0] = 255
+    sure[background > 0] = 0
+    return sure
+
+
+def matte(rgba: Pixels, sure: Pixels) -> Pixels | None:
+    """The alpha of a trimap: what it is sure of, and elsewhere what is found from the colours.
 
     None when there is nothing to go by: no pixel that is surely subject, or none that is surely background, or no
     solution.
     """
-    background = _stepped_back(mask < background_threshold, erode_size, outside=255)
-    refined = _stepped_back(mask > foreground_threshold, erode_size, outside=0) & ~background
-    unknown = ~(refined | background)
+    unknown = np.asarray(cv2.inRange(sure, np.array(UNKNOWN), np.array(UNKNOWN)), np.uint8)
+    refined = np.asarray(cv2.copyTo(sure, ~unknown), np.uint8)
     if not cv2.hasNonZero(unknown):
         return refined
     box, pixels = _working_size(unknown)
-    small = reduced(rgba[box.place], pixels)[..., :3].astype(np.float64) / 255
+    small = reduced(box.of(rgba), pixels)[..., :3].astype(np.float64) / 255
     # Sure are only those pixels of the small picture all of which is sure.
     alpha = _solved(
         small,
-        reduced(refined[box.place], pixels) == 255,
-        reduced(background[box.place], pixels) == 255,
+        reduced(box.of(refined), pixels) == 255,
+        reduced(box.of(sure), pixels) == 0,
     )
     if alpha is None:
         return None
-    if alpha.shape == refined[box.place].shape:
-        solved = np.rint(alpha * 255).astype(np.uint8)
-        refined[box.place] = np.where(unknown[box.place], solved, refined[box.place])
+    if alpha.shape == (box.height, box.width):
+        _fill_in(np.rint(alpha * 255).astype(np.uint8), box.of(unknown), box.of(refined))
         return refined
     slopes = _slopes(small.astype(np.float32), alpha)
-    for tile in tiles(unknown[box.place]):
-        place = tile.moved(box.top, box.left).place
-        colours = rgba[place][..., :3].astype(np.float32) / 255
-        slope = enlarged(slopes, (box.bottom - box.top, box.right - box.left), tile)
+    for tile in tiles(box.of(unknown)):
+        place = tile.moved(box.left, box.top)
+        colours = place.of(rgba)[..., :3].astype(np.float32) / 255
+        slope = enlarged(slopes, (box.height, box.width), tile)
         guessed = (slope[..., :3] * colours).sum(axis=2) + slope[..., 3]
         levels = np.rint(np.clip(guessed, 0, 1) * 255).astype(np.uint8)
-        refined[place] = np.where(unknown[place], levels, refined[place])
+        _fill_in(levels, place.of(unknown), place.of(refined))
     return refined
 
 
+def _fill_in(levels: Pixels, unknown: Pixels, refined: Pixels) -> None:
+    refined[:] = np.where(unknown, levels, refined)
+
+
 def _stepped_back(sure: NDArray[np.bool_], pixels: int, outside: int) -> Pixels:
-    """Where all around is sure, 255; what lies outside of the picture counts as `outside`. Exactly as rembg does it."""
+    """Where all around is sure, 255; what lies outside of the picture counts as `outside`."""
     shape = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)) if pixels == 0 else np.ones((pixels, pixels), np.uint8)
     levels = sure.view(np.uint8) * np.uint8(255)
     return np.asarray(cv2.erode(levels, shape, borderType=cv2.BORDER_CONSTANT, borderValue=(outside,)), np.uint8)
 
 
-def _working_size(unknown: Pixels) -> tuple[Tile, int]:
+def _working_size(unknown: Pixels) -> tuple[Box, int]:
     """What has to be seen to solve for the unknown pixels, and how many pixels of it at most."""
     box = bounds(unknown)
-    area = (box.bottom - box.top) * (box.right - box.left)
+    area = box.width * box.height
     pixels = min(WORKING_PIXELS, area * MOST_UNKNOWN // cv2.countNonZero(unknown))
-    margin = (REACH + RADIUS) * max(1.0, (area / pixels) ** 0.5)
-    return box.grown(ceil(margin), (unknown.shape[0], unknown.shape[1])), pixels
+    margin = ceil((REACH + RADIUS) * max(1.0, (area / pixels) ** 0.5))
+    return box.grown(*[margin] * 4).shared(whole(unknown)), pixels
 
 
 def _solved(colours: NDArray[np.float64], subject: NDArray[np.bool_], background: NDArray[np.bool_]) -> Levels | None:

@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_extra_types.color import Color
 
+from models.catalog import VITMATTE, Model
 from operations import marks
 from operations.base import Compression
 
 Size = Literal["preview", "medium", "hd", "full"]
 # In megapixels, as remove.bg has them; `full` is the picture's own.
 MEGAPIXELS: Mapping[Size, float | None] = {"preview": 0.25, "medium": 1.5, "hd": 4.0, "full": None}
+
+Step = Literal["post_process_mask", "vitmatte", "alpha_matting", "decontaminate", "background", "shadow"]
 
 _LENGTH = re.compile(r"(-?\d{1,6}(?:\.\d{1,4})?)(px|%)?", re.ASCII)
 
@@ -141,6 +144,11 @@ class Params(BaseModel):
     alpha_matting_erode_size: int = Field(
         10, ge=0, le=100, description="How far to step back from both, in pixels of the picture."
     )
+    vitmatte: bool = Field(
+        False,
+        description="Finer edges by a network, where its weights are installed; instead of alpha_matting, whose "
+        "thresholds and erode size it takes.",
+    )
     decontaminate: bool = Field(False, description="Take the old background's colour out of soft edges.")
     post_process_mask: bool = Field(False, description="Smooth the mask and make it hard-edged, as rembg does.")
 
@@ -202,6 +210,28 @@ class Params(BaseModel):
     @property
     def has_background(self) -> bool:
         return any((self.background_color, self.background_image, self.background_blur))
+
+    @property
+    def steps(self) -> frozenset[Step]:
+        """What is done to a picture beside finding, framing and encoding its subject: nothing that nobody would see."""
+        wanted: dict[Step, bool] = {
+            "post_process_mask": self.post_process_mask,
+            "vitmatte": self.vitmatte,
+            "alpha_matting": self.alpha_matting and not self.vitmatte,
+        }
+        if self.output != "mask":
+            wanted |= {
+                # Matting finds thin hair again, and with it the background that shines through.
+                "decontaminate": self.decontaminate or self.alpha_matting or self.vitmatte,
+                "background": self.has_background,
+                "shadow": self.shadow,
+            }
+        return frozenset(step for step, is_wanted in wanted.items() if is_wanted)
+
+    @property
+    def refiner(self) -> Model | None:
+        """What else than the model is wanted, and has its own weights."""
+        return VITMATTE if "vitmatte" in self.steps else None
 
     @model_validator(mode="after")
     def _nothing_in_vain(self) -> "Params":

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from operations import layers
-from operations.box import Box, in_pixels, whole
+from operations.box import Box, Sides, in_pixels, whole
 from operations.layers import Pixels
 from operations.params import Params, lengths
 
@@ -20,18 +20,28 @@ class Shadow:
     right: int
     down: int
 
-    def around(self, subject: Box) -> Box:
-        """The subject and its shadow."""
-        return subject.joined(subject.moved(self.right, self.down).grown(*[self.blur] * 4))
+    def around(self, subject: Box, ends: Sides) -> Box:
+        """The subject and its shadow, which on some sides ends where the subject does."""
+        reach = subject.joined(subject.moved(self.right, self.down).grown(*[self.blur] * 4))
+        top, right, bottom, left = ends
+        return Box(
+            subject.left if left else reach.left,
+            subject.top if top else reach.top,
+            subject.right if right else reach.right,
+            subject.bottom if bottom else reach.bottom,
+        )
 
-    def of(self, alpha: Pixels, beyond: int) -> Pixels:
-        """The shadow of what has this alpha, height × width × 4; beyond its frame that goes on as an OpenCV border."""
+    def of(self, alpha: Pixels, goes_on: Sides) -> Pixels:
+        """The shadow of what has this alpha, height × width × 4, and goes on beyond its frame on those sides."""
         shadow = np.zeros((*alpha.shape, 4), np.uint8)
-        window = whole(alpha).moved(-self.right, -self.down)
+        window = whole(alpha)
         if abs(self.right) < window.width and abs(self.down) < window.height:
+            top, left = max(self.down, 0), max(self.right, 0)
+            wider = layers.extended(alpha, (top, left - self.right, top - self.down, left), goes_on)
             # As in CSS: the edge is as wide as the blur on either side.
-            soft = layers.softened(alpha, self.blur / 2, beyond)
-            shadow[..., 3] = cv2.convertScaleAbs(layers.seen_through(window, soft, beyond), alpha=self.opacity)
+            soft = layers.softened(wider, self.blur / 2, goes_on)
+            seen = window.moved(left - self.right, top - self.down).of(soft)
+            shadow[..., 3] = cv2.convertScaleAbs(seen, alpha=self.opacity)
         return shadow
 
 

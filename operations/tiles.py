@@ -1,66 +1,40 @@
 """Work on a large picture where there is something to do, in pieces that fit into a processor's cache."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from operations.box import Box
+
 SIDE = 256
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A rectangle of pixels; `bottom` and `right` are outside of it."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def place(self) -> tuple[slice, slice]:
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    def grown(self, margin: int, size: tuple[int, int]) -> "Tile":
-        """With so many more pixels around it, as far as the picture of height and width goes."""
-        return Tile(
-            max(self.top - margin, 0),
-            max(self.left - margin, 0),
-            min(self.bottom + margin, size[0]),
-            min(self.right + margin, size[1]),
-        )
-
-    def moved(self, down: int, across: int) -> "Tile":
-        return Tile(self.top + down, self.left + across, self.bottom + down, self.right + across)
-
-
-def bounds(where: NDArray[np.uint8]) -> Tile:
+def bounds(where: NDArray[np.uint8]) -> Box:
     """The smallest rectangle with all that is not zero."""
     left, top, width, height = cv2.boundingRect(where)
-    return Tile(top, left, top + height, left + width)
+    return Box(left, top, left + width, top + height)
 
 
-def tiles(where: NDArray[np.uint8]) -> Iterator[Tile]:
+def tiles(where: NDArray[np.uint8]) -> Iterator[Box]:
     """Squares that together hold all that is not zero, without those that hold nothing."""
     height, width = where.shape
     for top in range(0, height, SIDE):
         for left in range(0, width, SIDE):
-            tile = Tile(top, left, min(top + SIDE, height), min(left + SIDE, width))
-            if cv2.hasNonZero(where[tile.place]):
+            tile = Box(left, top, min(left + SIDE, width), min(top + SIDE, height))
+            if cv2.hasNonZero(tile.of(where)):
                 yield tile
 
 
-def enlarged(small: NDArray[np.float32], size: tuple[int, int], tile: Tile) -> NDArray[np.float32]:
+def enlarged(small: NDArray[np.float32], size: tuple[int, int], tile: Box) -> NDArray[np.float32]:
     """One tile of what `small`, with up to 4 channels, is when it is enlarged to height and width, bilinearly."""
     down, across = small.shape[0] / size[0], small.shape[1] / size[1]
     placed: Any = np.array(
         [[across, 0, (tile.left + 0.5) * across - 0.5], [0, down, (tile.top + 0.5) * down - 0.5]], np.float64
     )
-    shape = tile.right - tile.left, tile.bottom - tile.top
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    shape, flags = (tile.width, tile.height), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(small, placed, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from errors import DatabaseError, StorageError
 from models import catalog
-from models.weights import describe
+from models.weights import describe, describe_refiners
 from web import schemas
 from web.dependencies import PROBLEM, Queue, ServiceSettings, Weights
 
@@ -48,7 +48,11 @@ def ready(request: Request, queue: Queue, response: Response) -> schemas.ReadyVi
 
 @router.get("/models")
 def models(settings: ServiceSettings, weights: Weights) -> schemas.ModelsView:
-    """Every model: installed or not, how large, under which licence."""
+    """Every model and refiner: installed or not, how large, under which licence."""
     default = catalog.find(settings.default_model).name
     described = [model | {"default": model["name"] == default} for model in describe(weights)]
-    return schemas.ModelsView(default=default, models=[schemas.ModelView.model_validate(model) for model in described])
+    return schemas.ModelsView(
+        default=default,
+        models=[schemas.ModelView.model_validate(model) for model in described],
+        refiners=[schemas.ModelView.model_validate(refiner) for refiner in describe_refiners(weights)],
+    )

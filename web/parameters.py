@@ -37,6 +37,7 @@ class Parameters:
 
     options: JobOptions
     model: Model
+    refiner: Model | None
     operation: Mapping[str, object]
 
 
@@ -72,7 +73,7 @@ def parameters_of(given: Mapping[str, object], attachments: Mapping[str, str], d
     model = catalog.find(asked.model)
     # With the compression as earlier versions wrote it, so that their results and idempotency keys still match.
     said = asked.model_dump(mode="json", exclude_defaults=True) | {"png_compression": asked.png_compression}
-    return Parameters(options, model, said | {"model": model.name})
+    return Parameters(options, model, asked.refiner, said | {"model": model.name})
 
 
 def refused(error: ValidationError) -> InvalidRequest:

@@ -23,6 +23,7 @@ NAMES = {
     "om": "output",
     "ppm": "post_process_mask",
     "dc": "decontaminate",
+    "vm": "vitmatte",
     "bgc": "background_color",
 }
 MEANING = {
@@ -35,7 +36,7 @@ MEANING = {
     "om": "Only the mask.",
     "ppm": "Post-process the mask.",
     "dc": "Take the old background's colour out of soft edges.",
-    "vm": "ViTMatte, which is not here: only false is taken.",
+    "vm": "ViTMatte, where its weights are installed; it takes af, ab and ae.",
     "bgc": "Background colour as r,g,b,a.",
     "extras": "JSON. Of its keys, sam_prompt is known.",
 }
@@ -51,8 +52,6 @@ def in_our_words(words: Words) -> dict[str, object]:
     ours: dict[str, object] = {NAMES[name]: value for name, value in words.items() if name in NAMES}
     if "om" in words:
         ours["output"] = "mask" if truth("om", words["om"]) else "cutout"
-    if "vm" in words and truth("vm", words["vm"]):
-        raise InvalidRequest("vm: ViTMatte is not available here. Leave it out; alpha matting is a=true.", "vm")
     return {"format": "png", "priority": Priority.HIGH.value, **ours, **from_extras(str(words.get("extras", "{}")))}
 
 

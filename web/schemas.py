@@ -179,6 +179,7 @@ class ModelView(BaseModel):
 class ModelsView(BaseModel):
     default: str
     models: list[ModelView]
+    refiners: list[ModelView] = Field(description="What makes the masks of models better: parameters of that name.")
 
 
 class ProblemView(BaseModel):

@@ -104,6 +104,8 @@ def enqueue(
 ) -> Queued:
     try:
         weights.check_usable(parameters.model)
+        if parameters.refiner is not None:
+            weights.check_installed(parameters.refiner)
     except ServiceError:
         submission.discard()
         raise

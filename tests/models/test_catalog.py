@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from errors import UnknownModel
-from models.catalog import ALIASES, DEFAULT_MODEL, MODELS, aliases_of, find
+from models.catalog import ALIASES, DEFAULT_MODEL, MODELS, REFINERS, VITMATTE, aliases_of, find, find_weights
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,23 @@ def test_only_what_rembg_downloads_is_local(rembg_sessions: dict[str, Any]) -> N
         name for name, session in rembg_sessions.items() if "https://" in inspect.getsource(session.download_models)
     }
     assert {model.name for model in MODELS.values() if model.kind == "local"} == downloading
+
+
+def test_the_refiner_is_the_one_that_rembg_uses() -> None:
+    from rembg import matting
+
+    (file,) = VITMATTE.files
+    assert {"fname": file.name, "sha256": file.sha256} == matting.VARIANTS[matting.DEFAULT_VARIANT]
+    assert [source.location for source in file.sources] == [f"{matting.BASE_URL}/{file.name}"]
+    assert VITMATTE.input_size == matting.INPUT_SIZE
+
+
+def test_a_refiner_has_weights_and_is_no_model() -> None:
+    assert REFINERS == {"vitmatte": VITMATTE}
+    assert find_weights("vitmatte") is VITMATTE
+    assert find_weights("u2netp") is MODELS["u2netp"]
+    with pytest.raises(UnknownModel):
+        find("vitmatte")
 
 
 def test_input_sizes_are_those_that_rembg_scales_to(rembg_sessions: dict[str, Any]) -> None:

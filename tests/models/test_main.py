@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from models.catalog import MODELS
+from models.catalog import MODELS, VITMATTE
 from models.weights import WeightStore
 from tests.models.file_server import PATIENCE_SECONDS, FileServer, held, whole
 
@@ -139,6 +139,18 @@ def test_without_a_network_one_line_says_which_file_to_put_where(environ: dict[s
     assert f"Put u2netp.onnx (sha256 {digest}) at {home}/models/u2netp/u2netp.onnx yourself" in line
 
 
+def test_the_refiner_is_pulled_and_verified_like_a_model(environ: dict[str, str], home: Path) -> None:
+    ended = run(environ, "pull", "vitmatte")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (file,) = VITMATTE.files
+    path = home / "models" / "vitmatte" / file.name
+    assert f"Put {file.name} (sha256 {file.sha256}) at {path} yourself" in ended.stderr
+    path.write_bytes(b"something else")
+    ended = run(environ, "verify")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"instead of {file.sha256}: delete it" in ended.stderr
+
+
 def test_every_name_is_tried_and_one_failure_is_a_failure(
     weights: WeightStore, environ: dict[str, str], home: Path
 ) -> None:
@@ -176,7 +188,7 @@ def test_the_list_shows_every_model(weights: WeightStore, environ: dict[str, str
     folder, _, *rows = ended.stdout.splitlines()
     assert folder == f"Weights folder: {home}"
     cells = {row.split()[0]: row.split()[1:] for row in rows}
-    assert list(cells) == list(MODELS)
+    assert list(cells) == [*MODELS, "vitmatte"]
     assert cells["u2netp"] == ["yes", "4.6", "MB", "Apache-2.0", "yes", "-"]
     assert cells["u2net"] == ["no", "176.0", "MB", "Apache-2.0", "yes", "-"]
     assert cells["silueta"][-1] == "siluette"

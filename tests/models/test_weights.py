@@ -271,6 +271,20 @@ def actions(store: WeightStore, on_progress: Progress) -> list[Callable[[Model],
     return [store.locate, store.verify, lambda model: store.pull(model, on_progress)]
 
 
+def test_a_refiner_is_usable_once_it_is_installed(store: WeightStore, folder: Path) -> None:
+    refiner = published()
+    with pytest.raises(ModelNotUsable, match=r"are not installed on this server.*`python -m models pull tiny`"):
+        store.check_installed(refiner)
+    folder.mkdir(parents=True)
+    (folder / "tiny.onnx").write_bytes(DATA)
+    store.check_installed(refiner)
+    (folder / "tiny.onnx").write_bytes(DATA[1:])
+    with pytest.raises(WeightsCorrupt):
+        store.locate(refiner)
+    with pytest.raises(ModelNotUsable, match=r"on this server are damaged.*`python -m models pull tiny`"):
+        store.check_installed(refiner)
+
+
 def test_every_model_is_described(store: WeightStore) -> None:
     described = {str(entry["name"]): entry for entry in describe(store)}
     assert list(described) == list(MODELS)

@@ -64,6 +64,14 @@ def giving(output: NDArray[np.float32], side: int) -> bytes:
     return model(nodes, {"picture": (1, 3, side, side)}, {"output": output.shape}, constants)
 
 
+def refining(side: int = 1024) -> bytes:
+    """A model with the inputs of ViTMatte, whose alpha is a weighted sum of colours and trimap, beyond 0 and 1 too."""
+    nodes = [node("Mul", ["pixel_values", "weights"], "parts"), node("ReduceSum", ["parts", "channels"], "alphas")]
+    weights = np.array([0.3, -0.2, 0.1, 0.9], np.float32).reshape(1, 4, 1, 1)
+    constants: dict[str, NDArray[np.generic]] = {"weights": weights, "channels": np.array([1])}
+    return model(nodes, {"pixel_values": (1, 4, side, side)}, {"alphas": (1, 1, side, side)}, constants)
+
+
 def pointed_at(radius: float, overlap: float) -> tuple[bytes, bytes]:
     """Encoder and decoder with the inputs of SAM, which find a disk around the first point or corner asked for."""
     height, width = 684, 1024

@@ -3,18 +3,19 @@
 import re
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from errors import PictureError
 from models.sessions import Session
+from operations import layers
 from operations.shadow import Shadow
 from tests.cutouts import ASTRONAUT, COFFEE, cut, largest_difference, opened, over, rgba
 from tests.pictures import Pixels, encode, ramp, rgb_profile
 
 PHOTO = ASTRONAUT.read_bytes()
+EVERYWHERE = (True, True, True, True)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,21 @@ def test_an_unknown_profile_leaves_a_colour_as_it_is(session: Session) -> None:
         encode(Image.open(ASTRONAUT), "JPEG", icc_profile=broken), session, background_color="ff0000", format="png"
     )
     assert rgba(result)[2, 2].tolist()[1:] == [0, 0, 255]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 520), (257, 40)])
+def test_layers_are_composed_exactly_as_pillow_does_it(size: tuple[int, int]) -> None:
+    """Whatever is hidden, opaque or in between on either; but where nothing is seen, nothing is there."""
+    chance = np.random.default_rng(3)
+    front, back = chance.integers(0, 256, (2, *size, 4), np.uint8)
+    for layer in (front, back):
+        layer[..., 3] = np.clip(chance.integers(-200, 456, size), 0, 255)
+    front[:, size[1] // 2 :, 3] //= 255  # mostly 0, with a few pixels of 1
+    wanted = np.array(Image.alpha_composite(Image.fromarray(back), Image.fromarray(front)))
+    wanted[wanted[..., 3] == 0] = 0
+    before = back.copy()
+    assert np.array_equal(layers.over(front, back), wanted)
+    assert np.array_equal(back, before)
 
 
 # --- another picture ----------------------------------------------------------------------------------------------
@@ -206,7 +222,7 @@ def test_a_soft_shadow_fades_out_over_its_blur(blur: int) -> None:
     """As the integral over a Gaussian of half the blur: half at the edge, a sixth half the way, nothing behind it."""
     half = np.zeros((50, 600), np.uint8)
     half[:, :300] = 255
-    levels = Shadow(opacity=0.8, blur=blur, right=0, down=0).of(half, cv2.BORDER_REPLICATE)[25, :, 3] / (0.8 * 255)
+    levels = Shadow(opacity=0.8, blur=blur, right=0, down=0).of(half, EVERYWHERE)[25, :, 3] / (0.8 * 255)
     assert levels[[299 - blur // 2, 299, 300, 300 + blur // 2]] == pytest.approx([0.84, 0.5, 0.5, 0.16], abs=0.08)
     assert levels[300 + blur + 3] < 0.05
     assert levels[300 + 2 * blur] == 0
@@ -217,20 +233,53 @@ def test_a_shadow_has_no_edge_where_the_picture_cuts_its_subject_off() -> None:
     column = np.zeros((100, 100), np.uint8)
     column[:, 40:60] = 255
     cast = Shadow(opacity=1.0, blur=0, right=30, down=20)
-    goes_on, ends = (cast.of(column, border)[..., 3] for border in (cv2.BORDER_REPLICATE, cv2.BORDER_CONSTANT))
+    goes_on, ends = (cast.of(column, sides)[..., 3] for sides in (EVERYWHERE, (False, True, True, True)))
     assert np.array_equal(goes_on, np.roll(column, 30, 1))
     assert np.array_equal(ends[20:], goes_on[20:])
     assert not ends[:20].any()
+    soft = Shadow(opacity=1.0, blur=20, right=-10, down=-15)
+    goes_on, ends = (soft.of(column, sides)[..., 3] for sides in (EVERYWHERE, (True, True, False, True)))
+    assert largest_difference(goes_on, np.broadcast_to(goes_on[0], goes_on.shape)) <= 1
+    assert largest_difference(ends[:50], goes_on[:50]) <= 4
+    assert ends[-1].max() < 20
 
 
 def test_a_crop_leaves_the_shadow_whole(session: Session) -> None:
     options: dict[str, Any] = {"shadow": True, "shadow_blur": "10px", "shadow_offset": "40px 25px"}
-    bare = cut(PHOTO, session, crop=True)
-    shaded = cut(PHOTO, session, crop=True, **options)
+    cup = Image.open(COFFEE)
+    photo = Image.new("RGB", (cup.width + 200, cup.height + 200), "white")
+    photo.paste(cup, (100, 100))
+    data = encode(photo, "PNG")
+    bare = cut(data, session, crop=True, roi="30 30 95% 95%")
+    shaded = cut(data, session, crop=True, roi="30 30 95% 95%", **options)
     assert (shaded.width, shaded.height) == (bare.width + 50, bare.height + 35)
     assert shaded.notes == bare.notes
     edge = rgba(shaded)[..., 3]
     assert max(edge[-1].max(), edge[:, -1].max()) < 20
+
+
+def test_a_shadow_that_is_moved_into_the_frame_has_no_edge_of_it() -> None:
+    """A square at the upper edge of its frame: below the place where that was, its soft shadow begins above."""
+    square = np.zeros((200, 200), np.uint8)
+    square[:80, 60:140] = 255
+    shadow = Shadow(opacity=1.0, blur=30, right=0, down=60).of(square, (False,) * 4)[..., 3]
+    steps = np.abs(np.diff(shadow[:, 100].astype(int)))
+    assert shadow[0, 100] < 10 < 245 < shadow[100, 100]
+    assert steps.max() < 12
+
+
+def test_a_crop_makes_no_room_for_a_shadow_where_the_photo_cuts_its_subject_off(session: Session) -> None:
+    """The astronaut ends at the lower edge of the photo. Nothing of her shadow does, beside her, above that edge."""
+    options: dict[str, Any] = {"shadow": True, "shadow_blur": "10px", "shadow_offset": "40px 25px"}
+    bare, shaded = (cut(PHOTO, session, crop=True, **asked) for asked in ({}, options))
+    height = np.asarray(Image.open(ASTRONAUT)).shape[0]
+    assert bare.notes["subject_box"][3] == height  # type: ignore[index]
+    assert shaded.height == bare.height
+    with_room = cut(PHOTO, session, crop=True, crop_margin="0 0 1px 0", **options)
+    assert with_room.height == shaded.height + 35 + 1
+    whole, ended = rgba(shaded), rgba(with_room)[: shaded.height]
+    assert largest_difference(whole[:-45, :, 3], ended[:-45, : shaded.width, 3]) <= 4
+    assert whole[-1, :, 3].astype(int).sum() > ended[-1, : shaded.width, 3].astype(int).sum()
 
 
 def test_a_shadow_may_fall_far_outside(session: Session, plain: Pixels) -> None:

@@ -11,8 +11,10 @@ from PIL import Image
 
 from bench.composites import as_a_model_sees_it, composites
 from bench.edges import fringe_error, ours, rembgs
+from models.refiner import Refiner, load
 from operations import edges, foreground, matting
 from operations.params import Params
+from tests.models import tiny_onnx
 
 Pixels = NDArray[np.uint8]
 SAMPLES = sorted((Path(__file__).parents[2] / "docs" / "samples").glob("*.jpg"))
@@ -70,7 +72,7 @@ def test_small_photos_are_matted_as_rembg_does_it(path: Path, thresholds: dict[s
 @pytest.mark.parametrize("size", [(160, 200), (900, 1200)])
 def test_what_is_sure_stays_sure(size: tuple[int, int]) -> None:
     mask = blob(*size)
-    refined = matting.matte(noise(*size), mask, 240, 10, 10)
+    refined = matting.matte(noise(*size), trimap(mask))
     assert refined is not None
     y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j]
     assert (refined[np.hypot(x, y) < 0.4] == 255).all()
@@ -82,7 +84,7 @@ def test_hair_is_found_in_a_photo_larger_than_the_working_size() -> None:
     composite = composites(1.0)[2]
     mask = as_a_model_sees_it(composite.mask)
     assert mask.size > 3 * matting.WORKING_PIXELS
-    refined = matting.matte(composite.shown, mask, 240, 10, 10)
+    refined = matting.matte(composite.shown, trimap(mask))
     assert refined is not None
     before, after = (np.abs(each / 255 - composite.alpha)[composite.edge].mean() for each in (mask, refined))
     assert after < 0.4 * before
@@ -138,6 +140,51 @@ def test_it_fits_into_the_memory_of_a_child_that_takes_no_larger_pictures(side: 
     command = [sys.executable, "-c", LARGE, str(side)]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
+
+
+def trimap(mask: Pixels, erode_size: int = 10) -> Pixels:
+    return matting.trimap(mask, 240, 10, erode_size)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 300), (2, 40), (60, 40), (300, 200)])
+def test_trimaps_are_rembgs(height: int, width: int) -> None:
+    from rembg.matting import trimap_from_mask
+
+    for mask in (blob(height, width), noise(height, width, 1)[..., 0], np.full((height, width), 255, np.uint8)):
+        for erode_size in (0, 1, 2, 3, 10):
+            theirs = trimap_from_mask(Image.fromarray(mask), erode_size=erode_size)
+            assert np.array_equal(trimap(mask, erode_size), np.asarray(theirs))
+
+
+# --- vitmatte -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def refiner(tmp_path_factory: pytest.TempPathFactory) -> Refiner:
+    path = tmp_path_factory.mktemp("weights") / "refiner.onnx"
+    path.write_bytes(tiny_onnx.refining())
+    return load(path, threads=1)
+
+
+def test_the_network_is_asked_where_there_is_an_edge(refiner: Refiner) -> None:
+    """What it says becomes the mask, whatever matting would have said, and colours are cleaned by it."""
+    rgba, mask = noise(64, 80), blob(64, 80)
+    params = Params(model="u2net", vitmatte=True, alpha_matting=True, alpha_matting_erode_size=3)
+    (refined,) = edges.refine(rgba, [mask], params, refiner)
+    assert np.array_equal(refined, refiner.alpha(rgba, trimap(mask, 3)))
+    assert not np.array_equal(refined, mask)
+    cutout = np.dstack([rgba[..., :3], refined])
+    wanted = cutout.copy()
+    foreground.decontaminate(rgba, refined, wanted)
+    edges.decontaminate(rgba, [refined], [cutout], params)
+    assert np.array_equal(cutout, wanted)
+    assert not np.array_equal(cutout[..., :3], rgba[..., :3])
+
+
+def test_without_an_edge_there_is_nothing_to_ask(refiner: Refiner) -> None:
+    nothing = np.zeros((64, 80), np.uint8)
+    (refined,) = edges.refine(noise(64, 80), [nothing], Params(model="u2net", vitmatte=True), refiner)
+    assert not refined.any()
 
 
 # --- decontaminate ------------------------------------------------------------------------------------------------

@@ -134,6 +134,16 @@ def test_a_mask_has_the_frame_of_its_cutout_and_nothing_of_its_background(sessio
     assert np.array_equal(np.asarray(mask), cutout[..., 3])
 
 
+def test_a_mask_lies_over_the_cutout_of_the_same_request(session: Session) -> None:
+    """With room for a shadow that it does not show; a background that nobody sees is not even opened."""
+    options: dict[str, Any] = {"crop": True, "shadow": True, "shadow_offset": "40px 25px", "decontaminate": True}
+    mask = cut(PHOTO, session, output="mask", behind=b"GIF", **options)
+    both = cut(PHOTO, session, output="both", **options)
+    with ZipFile(BytesIO(both.data)) as packed:
+        assert packed.read("mask.png") == mask.data
+    assert mask.notes == both.notes
+
+
 # --- both ---------------------------------------------------------------------------------------------------------
 
 

@@ -140,3 +140,25 @@ def test_jobs_of_earlier_versions_are_understood() -> None:
     assert BackgroundRemoval.Params.model_validate({"model": "u2net", "png_compression": "small"}) == params(
         model="u2net", png_compression="small"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({}, set()),
+        ({"crop": True, "scale": 50, "size": "hd"}, set()),
+        ({"post_process_mask": True}, {"post_process_mask"}),
+        ({"decontaminate": True}, {"decontaminate"}),
+        ({"alpha_matting": True}, {"alpha_matting", "decontaminate"}),
+        ({"vitmatte": True}, {"vitmatte", "decontaminate"}),
+        ({"vitmatte": True, "alpha_matting": True}, {"vitmatte", "decontaminate"}),
+        ({"shadow": True, "background_color": "white"}, {"shadow", "background"}),
+        ({"background_blur": 5}, {"background"}),
+        ({"background_image": "0" * 64}, {"background"}),
+    ],
+    ids=str,
+)
+def test_nothing_is_done_that_a_mask_would_not_show(options: dict[str, Any], steps: set[str]) -> None:
+    for output in ("cutout", "both", "layers"):
+        assert params(output=output, **options).steps == steps
+    assert params(output="mask", **options).steps == steps - {"decontaminate", "shadow", "background"}

@@ -180,7 +180,8 @@ def test_every_model_tells_what_one_must_know_before_using_it(site: Site) -> Non
     assert listed["bria-rmbg"]["commercial_use"] == "no"
     assert listed["withoutbg"]["usable"] is False
     assert listed["withoutbg"]["reason"]
-    for model in told["models"]:
+    assert [refiner["name"] for refiner in told["refiners"]] == ["vitmatte"]
+    for model in [*told["models"], *told["refiners"]]:
         assert isinstance(model["installed"], bool)
         assert model["licence"]
 
