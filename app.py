@@ -31,6 +31,7 @@ from settings import Settings, unknown_variables
 from storage.local import LocalStorage
 from submission import Limits
 from web import (
+    act_routes,
     board_routes,
     docs_routes,
     event_routes,
@@ -151,6 +152,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(rembg_routes.router)
     app.include_router(removebg_routes.router)
     app.include_router(queue_routes.router)
+    app.include_router(act_routes.router)
     app.include_router(board_routes.router)
     app.include_router(event_routes.router)
     app.include_router(preview_routes.router)
