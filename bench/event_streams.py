@@ -71,7 +71,7 @@ def end_jobs(queue: QueueManager, jobs: int, rate: float) -> None:
         time.sleep(max(0.0, begin + number / rate - time.monotonic()))
         queue.create_job([("photo.png", PICTURE)], model="u2netp")
         (file,) = files.claim(utc_now(), 1, "bench", "t", 60.0)
-        files.complete(utc_now(), file.id, "t", OUTCOME)
+        files.complete_many(utc_now(), [(file.id, "t", OUTCOME)])
 
 
 def ask(url: str, over: threading.Event, took: list[float]) -> None:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import BinaryIO
 from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 from zipstream import ZipStream
 
 from job import Job, JobFile, JobStatus
@@ -34,6 +35,18 @@ def not_modified(request: Request, etag: str) -> Response | None:
     return None
 
 
+class BlobResponse(StreamingResponse):
+    """Closes what it streams, also when nobody takes it: after a HEAD, or when the client has gone."""
+
+    def __init__(self, stream: BinaryIO, media_type: str | None, headers: Mapping[str, str]) -> None:
+        super().__init__(chunks(stream), media_type=media_type, headers=headers)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._stream:
+            await super().__call__(scope, receive, send)
+
+
 def picture(request: Request, storage: Storage, file: JobFile) -> Response:
     """One finished file. Raises BlobMissing."""
     etag = f'"{file.output_sha256}"'
@@ -47,8 +60,8 @@ def whole_picture(storage: Storage, file: JobFile) -> Response:
     """One finished file, whatever the client has already. Raises BlobMissing."""
     # Opened before the answer begins, so that missing bytes are an error and not a broken picture.
     stream = storage.open(str(file.output_key))
-    return StreamingResponse(
-        chunks(stream),
+    return BlobResponse(
+        stream,
         media_type=file.content_type,
         headers={
             "Content-Length": str(file.output_bytes),

@@ -73,7 +73,7 @@ def test_no_status_is_given_to_what_is_no_error_of_ours() -> None:
     assert STATUS[errors.ServiceError] is HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-@pytest.mark.parametrize("path", ["/", "/queue", "/queue/nothing", "/Queue/stats", "/queue/job/a/b/c"])
+@pytest.mark.parametrize("path", ["/nothing", "/queue", "/queue/nothing", "/Queue/stats", "/queue/job/a/b/c"])
 def test_an_unknown_address_is_a_problem_that_points_to_the_documentation(site: Site, path: str) -> None:
     told = problem(site.get(path), 404, "not_found")
     assert path in told["detail"]
