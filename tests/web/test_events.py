@@ -304,6 +304,7 @@ def test_a_job_that_stands_still_says_so_too_while_others_change(site: Site, mon
 def test_head_is_answered_though_a_stream_never_ends(site: Site) -> None:
     answer = site.session.head(all_jobs(site), timeout=5)
     assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert site.session.head(f"{site.url}/health", timeout=5).status_code == 200
 
 
