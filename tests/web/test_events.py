@@ -305,6 +305,7 @@ def test_a_job_that_stands_still_says_so_too_while_others_change(site: Site, mon
 def test_head_is_answered_though_a_stream_never_ends(site: Site) -> None:
     answer = site.session.head(all_jobs(site), timeout=5)
     assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert site.session.head(f"{site.url}/health", timeout=5).status_code == 200
 
 
@@ -333,10 +334,12 @@ def test_trouble_of_the_database_ends_no_stream(site: Site) -> None:
         with site.queue.database.write() as connection:
             connection.exec_driver_sql("ALTER TABLE jobs RENAME TO hidden")
         wait_until(lambda: site.get(f"/queue/job/{job_id}").status_code == 503)
-        with site.queue.database.write() as connection:
-            connection.exec_driver_sql("ALTER TABLE hidden RENAME TO jobs")
-        site.queue.cancel_job(job_id)
-        assert seen_states(stream, job_id, "cancelled")
+        with following(all_jobs(site), 0) as late:
+            with site.queue.database.write() as connection:
+                connection.exec_driver_sql("ALTER TABLE hidden RENAME TO jobs")
+            site.queue.cancel_job(job_id)
+            assert seen_states(stream, job_id, "cancelled")
+            assert seen_states(late, job_id, "cancelled")
 
 
 def test_the_database_is_read_only_while_somebody_listens(site: Site) -> None:
