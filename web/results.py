@@ -36,7 +36,7 @@ def not_modified(request: Request, etag: str) -> Response | None:
 
 
 class BlobResponse(StreamingResponse):
-    """Closes what it streams, also when nobody takes it: after a HEAD, or when the client has gone."""
+    """Closes what it streams, also when the client has gone before the first byte."""
 
     def __init__(self, stream: BinaryIO, media_type: str | None, headers: Mapping[str, str]) -> None:
         super().__init__(chunks(stream), media_type=media_type, headers=headers)
