@@ -1,0 +1,39 @@
+// Moments and spans, as people say them.
+
+import { duration, make } from "./dom.js";
+
+export const secondsSince = (time, until = Date.now()) => Math.max(0, (until - Date.parse(time)) / 1000);
+
+export function ago(time) {
+  const seconds = secondsSince(time);
+  return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
+}
+
+/** The exact moment, in the reader's zone. */
+export const exact = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+export function clock(time) {
+  const date = new Date(time);
+  const today = date.toDateString() === new Date().toDateString();
+  return date.toLocaleString(undefined, today ? { timeStyle: "medium" } : { dateStyle: "short", timeStyle: "short" });
+}
+
+/** A span with tenths while they tell something: 0.4 s, 12 s, 3 min. */
+export const span = (seconds) => (seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds));
+
+/** How long something goes on already, told anew each second: whole seconds, then minutes. */
+export function going(since) {
+  if (!since) return "";
+  const seconds = Math.floor(secondsSince(since));
+  return seconds < 90 ? `${seconds} s` : duration(seconds);
+}
+
+/** <time> that says how long ago; `refresh` says it anew. */
+export const agoTime = (time) => make("time", { dateTime: time, title: exact(time), className: "ago" }, ago(time));
+
+export function refreshTimes(root = document) {
+  for (const shown of root.querySelectorAll("time.ago")) {
+    const text = ago(shown.dateTime);
+    if (shown.textContent !== text) shown.textContent = text;
+  }
+}
