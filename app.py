@@ -31,6 +31,7 @@ from settings import Settings
 from storage.local import LocalStorage
 from submission import Limits
 from web import (
+    board_routes,
     health_routes,
     page_routes,
     problems,
@@ -133,6 +134,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(rembg_routes.router)
     app.include_router(removebg_routes.router)
     app.include_router(queue_routes.router)
+    app.include_router(board_routes.router)
     app.include_router(health_routes.router)
     app.include_router(session_routes.router)
     app.include_router(page_routes.router)

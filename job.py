@@ -78,8 +78,12 @@ class JobFile:
     params: Mapping[str, object]
     priority: Priority
     attempts: int
+    available_at: str
+    started_at: str | None
+    worker_id: str | None
     input_key: str
     input_bytes: int
+    input_format: str
     lease_token: str | None
     output_key: str | None
     output_bytes: int | None
@@ -95,6 +99,11 @@ class JobFile:
     notes: Mapping[str, object]
     reuse_key: str | None
     cached: bool
+
+    @property
+    def next_attempt_at(self) -> str | None:
+        """When it may be tried again; None unless it waits for that."""
+        return self.available_at if self.status is JobStatus.PENDING and self.attempts else None
 
     @property
     def output_name(self) -> str:
@@ -123,6 +132,8 @@ class Job:
     error_message: str | None
     results: tuple[Mapping[str, object], ...] | None
     metadata: Mapping[str, object]
+    # Number of its latest change that clients can see; 0 when that was before there were numbers.
+    changed: int
 
     def as_row(self) -> dict[str, object]:
         """Keyed by the columns of `jobs`; what was noted on it, such as retry_count, stands beside them."""

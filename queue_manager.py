@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import retention
+from board import Board
 from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore, Page
@@ -63,6 +64,7 @@ class QueueManager:
         self._keys = KeyStore(database)
         self.keys = IdempotencyKeys(self._keys, self._jobs, clock)
         self._workers = WorkerStore(database)
+        self.board = Board(database, clock)
         # Of what this process does: something can be claimed; files of the jobs with these ids have ended.
         self.on_submit: Listeners[[]] = Listeners()
         self.on_end: Listeners[[Collection[str]]] = Listeners()
@@ -196,10 +198,6 @@ class QueueManager:
         counts = self._jobs.counts()
         stats = {status.value: counts.get(f"jobs.{status}", 0) for status in JobStatus}
         return stats | {"total": sum(stats.values())}
-
-    def active_files(self) -> int:
-        """Pictures being worked on now, on every machine."""
-        return self._jobs.counts().get("files.processing", 0)
 
     def position(self, job: Job) -> int | None:
         """Place in the queue of the job's next file, 1 being next; None when none of its files waits."""
@@ -389,6 +387,7 @@ class QueueManager:
     def cleanup_old_jobs(self, days: float = 7) -> int:
         """Delete jobs that ended more than `days` ago, with their uploads and results; how many."""
         self._workers.forget_silent(self.clock() - retention.SILENT_WORKER)
+        self.board.forget_minutes()
         return retention.delete_old_jobs(self.clock(), days, self._jobs, self._keys, self.storage)
 
     def sweep_orphans(self, older_than: timedelta = retention.ORPHAN_AGE) -> int:

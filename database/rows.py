@@ -40,6 +40,7 @@ def to_job(row: RowMapping) -> Job:
         error_message=row["error_message"],
         results=tuple(results) if written else None,
         metadata=parsed(row["metadata"], {}),
+        changed=row["changed"],
     )
 
 
@@ -55,8 +56,12 @@ def to_file(row: RowMapping) -> JobFile:
         params=parsed(row["params"], {}),
         priority=Priority.of_rank(row["priority"]),
         attempts=row["attempts"],
+        available_at=row["available_at"],
+        started_at=row["started_at"],
+        worker_id=row["worker_id"],
         input_key=row["input_key"],
         input_bytes=row["input_bytes"],
+        input_format=row["input_format"],
         lease_token=row["lease_token"],
         output_key=row["output_key"],
         output_bytes=row["output_bytes"],

@@ -45,9 +45,12 @@ jobs = Table(
     Column("priority", Integer, nullable=False, server_default="0"),
     # JSON: the keys of blobs that belong to all files of the job.
     Column("attachments", Text),
+    # Number of the latest change that clients can see (changes.py): streams of events read jobs in this order.
+    Column("changed", Integer, nullable=False, server_default="0"),
     Index("ix_jobs_created", "created_at", "id"),
     Index("ix_jobs_status_created", "status", "created_at", "id"),
     Index("ix_jobs_kept", "kept_since"),
+    Index("ix_jobs_changed", "changed"),
 )
 
 job_files = Table(
@@ -163,4 +166,44 @@ idempotency_keys = Table(
     Column("fingerprint", Text),
     Column("job_id", Text),
     Index("ix_idempotency_keys_expires", "expires_at"),
+)
+
+# What people did to jobs and to the queue (`actor` says who), and attempts at files that failed (by nobody).
+history = Table(
+    "history",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("actor", Text),
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE")),
+    Column("position", Integer),
+    Column("code", Text),
+    Column("detail", Text),
+    # The line of the whole, when it was one act on many jobs.
+    Column("part_of", Integer),
+    Index(
+        "ix_history_job",
+        "job_id",
+        "id",
+        sqlite_where=text("job_id IS NOT NULL"),
+        postgresql_where=text("job_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_history_acts",
+        "id",
+        sqlite_where=text("actor IS NOT NULL AND part_of IS NULL"),
+        postgresql_where=text("actor IS NOT NULL AND part_of IS NULL"),
+    ),
+    Index("ix_history_queue", "at", sqlite_where=text("job_id IS NULL"), postgresql_where=text("job_id IS NULL")),
+    sqlite_autoincrement=True,
+)
+
+# Files that ended, by the begin of the minute.
+minutes = Table(
+    "minutes",
+    metadata,
+    Column("at", Text, primary_key=True),
+    Column("completed", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
 )

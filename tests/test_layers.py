@@ -20,7 +20,7 @@ ROWS = (
     ("job_worker",),
     ("outcomes", "direct_work", "warm_up"),
     ("operations", "queue_manager", "model_downloads"),
-    ("submission", "retention", "idempotency", "reuse"),
+    ("submission", "retention", "idempotency", "reuse", "board"),
     (
         "models",
         "database",

@@ -82,7 +82,7 @@ def decoded_cursor(cursor: str) -> tuple[str, str]:
 def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
     """Jobs by state, and what the worker does."""
     with queue.database.read():
-        counts, active = queue.get_job_stats(), queue.active_files()
+        counts, pulse = queue.get_job_stats(), queue.board.pulse()
         workers, paused = queue.workers(), queue.is_paused()
     states = [worker.state for worker in workers]
     status: Literal["running", "paused", "stopped"] = "running" if workers else "stopped"
@@ -92,12 +92,16 @@ def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
         worker=schemas.WorkerView(
             status="paused" if workers and paused else status,
             # What is claimed beyond the slots waits for one of them.
-            active_jobs=min(active, slots),
+            active_jobs=min(pulse.processing_files, slots),
             max_concurrent=slots,
             ready=any(state.get("ready") for state in states),
             warm_models=sorted({str(name) for state in states for name in as_list(state.get("warm_models"))}),
             trouble=next((str(state["trouble"]) for state in states if state.get("trouble")), None),
         ),
+        paused=paused,
+        files=schemas.WaitingFilesView(pending=pulse.pending_files, processing=pulse.processing_files),
+        oldest_waiting_at=pulse.oldest_waiting_at,
+        per_minute=pulse.per_minute,
     )
 
 

@@ -104,9 +104,20 @@ class WorkerView(BaseModel):
     trouble: str | None
 
 
+class WaitingFilesView(BaseModel):
+    pending: int
+    processing: int = Field(description="Claimed by workers, also those that wait for a slot.")
+
+
 class StatsView(BaseModel):
     stats: CountsView
     worker: WorkerView
+    paused: bool
+    files: WaitingFilesView
+    oldest_waiting_at: str | None = Field(
+        description="Since when the picture at the head of the queue waits; of the three priorities the earliest."
+    )
+    per_minute: float = Field(description="Pictures that ended in a minute, of the last five complete ones.")
 
 
 class ActView(BaseModel):
