@@ -95,12 +95,18 @@ class CountsView(BaseModel):
     total: int
 
 
+class DownloadView(BaseModel):
+    done: int = Field(description="Bytes that are here.")
+    total: int | None = Field(description="Bytes in all; null while unknown.")
+
+
 class WorkerView(BaseModel):
     status: Literal["running", "paused", "stopped"]
     active_jobs: int = Field(description="Pictures being worked on at this moment.")
     max_concurrent: int
     ready: bool = Field(description="The default model is loaded.")
     warm_models: list[str]
+    downloads: dict[str, DownloadView] = Field(description="Weights that are being downloaded, by model.")
     trouble: str | None
 
 
@@ -118,6 +124,12 @@ class StatsView(BaseModel):
         description="Since when the picture at the head of the queue waits; of the three priorities the earliest."
     )
     per_minute: float = Field(description="Pictures that ended in a minute, of the last five complete ones.")
+
+
+class ResetView(BaseModel):
+    """Data of the event `reset`: what a stream told before does not lead to what is now, so lists must be loaded."""
+
+    reason: str
 
 
 class ActView(BaseModel):
