@@ -35,6 +35,7 @@ from web import (
     event_routes,
     health_routes,
     page_routes,
+    preview_routes,
     problems,
     queue_routes,
     rembg_routes,
@@ -139,6 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(queue_routes.router)
     app.include_router(board_routes.router)
     app.include_router(event_routes.router)
+    app.include_router(preview_routes.router)
     app.include_router(health_routes.router)
     app.include_router(session_routes.router)
     app.include_router(page_routes.router)

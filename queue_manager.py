@@ -339,7 +339,7 @@ class QueueManager:
         for lease, outcome in finished:
             # This very attempt may have published them before.
             if lease.file.id in lost and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
-                retention.delete_bytes(self.storage, outcome.output_key)
+                retention.delete_result(self.storage, outcome.output_key)
         self.on_end.tell({lease.file.job_id for lease, _ in finished})
         return [lease for lease, _ in finished if lease.file.id in lost]
 
