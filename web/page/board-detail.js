@@ -24,8 +24,8 @@ export function makeDetail({ close, act }) {
   const timeline = make("ol", { className: "timeline" });
   const files = makeFiles();
   const button = (kind, label, picture) =>
-    make("button", { type: "button", className: `button compact${kind === "cancel" ? " danger" : ""}`, onclick: () => act(kind, job) }, icon(picture), label);
-  const acts = { retry: button("retry", "Retry", "retry"), cancel: button("cancel", "Cancel", "close"), priority: button("priority", "Priority…", "upload") };
+    make("button", { type: "button", className: `button compact${kind === "cancel" ? " danger" : ""}`, onclick: () => act(kind, job) }, picture && icon(picture), label);
+  const acts = { retry: button("retry", "Retry", "retry"), cancel: button("cancel", "Cancel", "close"), priority: button("priority", "Priority…") };
   const download = make("a", { className: "button compact", download: "" }, icon("download"), "Download");
   const content = make("div", { className: "content" },
     make("div", { className: "acts" }, ...Object.values(acts), download), phase, facts,
@@ -102,8 +102,10 @@ export function makeDetail({ close, act }) {
     download.hidden = !processed || going;
     download.href = `/queue/job/${view.id}/result`;
     download.lastChild.textContent = total > 1 ? "Download ZIP" : "Download";
-    phase.hidden = !view.phase_detail;
-    phase.textContent = view.phase_detail ?? "";
+    // A single file says itself what went wrong with it.
+    phase.textContent = view.phase_detail || (total > 1 && view.error) || "";
+    phase.hidden = !phase.textContent;
+    phase.classList.toggle("bad", Boolean(view.error));
     const rows = [
       ["Model", view.model],
       ["Pictures", total > 1 ? `${processed} of ${total} done${failed ? `, ${failed} failed` : ""}` : null],
@@ -111,7 +113,6 @@ export function makeDetail({ close, act }) {
       ["Place in the queue", view.position && view.position.toLocaleString("en")],
       ["Done in about", view.estimated_wait_seconds === null ? null : duration(view.estimated_wait_seconds)],
       ["Next attempt", view.next_attempt_at, true],
-      ["Error", view.error],
       ...Object.entries(view.metadata).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]),
     ].filter(([, value]) => value);
     keep(facts, rows, ([name, value, time]) => make("div", {}, make("dt", {}, name), make("dd", {}, time ? agoTime(value) : value)));

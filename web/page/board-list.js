@@ -6,6 +6,8 @@ import { makeRow, showTime, updateRow } from "./board-rows.js";
 import { count, find, make } from "./dom.js";
 
 const body = find("#rows"), list = find("#list"), empty = find("#empty"), fresh = find("#fresh"), counted = find("#list-count");
+// How long something goes on already is told anew so often.
+const SECOND_MS = 1000;
 const newer = find("#newer"), older = find("#older");
 
 /**
@@ -173,7 +175,7 @@ export function makeList({ go, changed }) {
   setInterval(() => {
     if (document.hidden) return;
     for (const row of rows.values()) if (!row.job.completed_at) showTime(row);
-  }, 1000);
+  }, SECOND_MS);
 
   return {
     load, take, refresh,

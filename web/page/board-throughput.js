@@ -30,7 +30,7 @@ export function showThroughput(minutes) {
   find("#throughput").replaceChildren(
     draw("svg", { viewBox: `0 0 ${Math.max(1, minutes.length) * STEP} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": said }, ...bars),
     make("figcaption", { className: "hint number" },
-      make("span", {}, "an hour ago"),
-      make("span", {}, `${count(sum("completed"), "picture")} completed, ${sum("failed").toLocaleString("en")} failed · peak ${most.toLocaleString("en")}/min`),
+      make("span", {}, "1 h ago"),
+      make("span", {}, `${sum("completed").toLocaleString("en")} completed, ${sum("failed").toLocaleString("en")} failed`),
       make("span", {}, "now")));
 }

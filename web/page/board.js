@@ -15,7 +15,7 @@ import { follow } from "./events.js";
 import { showState } from "./header.js";
 import { refreshTimes } from "./times.js";
 
-const TIMES_MS = 15000;
+const TIMES_MS = 1000;
 let view = readAddress();
 let opener = "";
 

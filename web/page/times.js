@@ -19,7 +19,7 @@ export function clock(time) {
 }
 
 /** A span with tenths while they tell something: 0.4 s, 12 s, 3 min. */
-export const span = (seconds) => (seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds));
+export const span = (seconds) => (seconds < 0.1 ? "under 0.1 s" : seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds));
 
 /** How long something goes on already, told anew each second: whole seconds, then minutes. */
 export function going(since) {
