@@ -6,7 +6,9 @@ from datetime import datetime
 
 from database.board_store import BoardStore, Minute, Pulse
 from database.engine import Database
-from job import JobFile, WorkerState
+from database.job_search import Place
+from database.job_store import JobStore, Page
+from job import JobFile, JobFilter, WorkerState
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Board:
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._store = BoardStore(database)
+        self._jobs = JobStore(database)
         self._clock = clock
 
     def pulse(self) -> Pulse:
@@ -44,6 +47,12 @@ class Board:
             for worker in workers
             for mine in [in_hand.get(worker.id, [])]
         ]
+
+    def jobs(self, wanted: JobFilter, limit: int, before: Place | None) -> Page:
+        """Jobs newest first. A page may hold fewer than `limit`, even none, and still have a `next`."""
+        if wanted == JobFilter(status=wanted.status):
+            return self._jobs.page(wanted.status, limit, before)
+        return self._store.jobs(wanted, limit, before)
 
     def files(self, job_id: str, limit: int, after: int) -> tuple[list[JobFile], int | None]:
         """Files of a job beyond a position, and the last one's position when there are more."""

@@ -159,6 +159,21 @@ class Job:
 
 
 @dataclass(frozen=True)
+class JobFilter:
+    """Which jobs are meant: those to which all of it applies. Times as `timestamp` text, both included.
+
+    `text` is in the name of one of the job's files, or the beginning of its id.
+    """
+
+    status: JobStatus | None = None
+    model: str | None = None
+    text: str | None = None
+    priority: Priority | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True)
 class Lease:
     """The right to work on one file, until it expires unheard of."""
 

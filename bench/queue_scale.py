@@ -29,6 +29,7 @@ from settings import Settings
 from submission import Submission
 from tests.queues import PICTURE, outcome, worker_state
 from web import queue_routes
+from web.filters import ListQuery
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ def measure_steps(one: Subject) -> None:
     one.time("status in the queue", queue_routes.status, queue, one.chance.choice(one.waiting[LEASES:]))
     one.time("status of an ended job", queue_routes.status, queue, one.chance.choice(one.ended))
     for state in (None, *JobStatus):
-        one.time(f"list {state or 'all'}", queue_routes.jobs, queue, state, 20, None)
+        one.time(f"list {state or 'all'}", queue_routes.jobs, queue, ListQuery(status=state))
     one.time("stats", queue_routes.stats, queue, one.settings)
     del one.waiting[:LEASES]
 

@@ -7,10 +7,12 @@ from sqlalchemy import Connection, bindparam, select
 
 from database import counting, minutes
 from database.engine import Database
+from database.job_search import Place, search
+from database.job_store import Page
 from database.rows import to_file
 from database.tables import IS_PENDING, IS_PROCESSING
 from database.tables import job_files as files
-from job import JobFile, Priority, timestamp
+from job import JobFile, JobFilter, Priority, timestamp
 
 # Of complete minutes: what ends by chance in one of them says little.
 RATE_MINUTES = 5
@@ -76,6 +78,11 @@ class BoardStore:
             for row in connection.execute(IN_HAND).mappings():
                 found.setdefault(row["worker_id"], []).append(to_file(row))
         return found
+
+    def jobs(self, wanted: JobFilter, limit: int, before: Place | None) -> Page:
+        """Jobs newest first; `before` is the `next` of the page before."""
+        with self._database.read() as connection:
+            return search(connection, wanted, limit, before)
 
     def files(self, job_id: str, limit: int, after: int) -> list[JobFile]:
         """Up to `limit` files of the job whose position is beyond `after`."""

@@ -30,6 +30,8 @@ class Page:
     total: int
     jobs: Sequence[Job]
     next: tuple[str, str] | None
+    # Or there are more than `total`, and nobody has counted them.
+    total_is_exact: bool = True
 
 
 class JobStore:

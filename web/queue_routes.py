@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from errors import InvalidRequest
-from job import JobStatus
 from queue_manager import QueueManager
 from web import results, schemas
 from web.access import own_origin
 from web.dependencies import PROBLEM, Queue, ServiceSettings
+from web.filters import ListQuery
 from worker_report import seconds_for
 
 PICTURE: dict[int | str, dict[str, Any]] = {
@@ -44,18 +44,14 @@ def viewed(queue: QueueManager, job_id: str) -> schemas.JobView:
 
 
 @router.get("/jobs")
-def jobs(
-    queue: Queue,
-    status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
-) -> schemas.JobPageView:
-    """Jobs, newest first."""
-    before = None if cursor is None else decoded_cursor(cursor)
+def jobs(queue: Queue, asked: Annotated[ListQuery, Query()]) -> schemas.JobPageView:
+    """Jobs, newest first; those to which all of the filters apply."""
+    before = None if asked.cursor is None else decoded_cursor(asked.cursor)
     with queue.database.read():
-        page, workers = queue.list_jobs(status, limit, before), queue.workers()
+        page, workers = queue.board.jobs(asked.meant(), asked.limit, before), queue.workers()
     return schemas.JobPageView(
         total=page.total,
+        total_is_exact=page.total_is_exact,
         jobs=[schemas.job_view(job, workers, with_results=False) for job in page.jobs],
         next=None if page.next is None else encoded_cursor(page.next),
     )

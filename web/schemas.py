@@ -82,6 +82,7 @@ class JobView(BaseModel):
 
 class JobPageView(BaseModel):
     total: int = Field(description="All jobs that match the filter.")
+    total_is_exact: bool = Field(description="Or there may be more than `total`: nobody counted on.")
     jobs: list[JobView]
     next: str | None = Field(description="Pass as `cursor` to get the next page.")
 

@@ -9,13 +9,17 @@ export function ago(time) {
   return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
 }
 
+// Made once: to make one takes longer than to format with it.
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const TODAY = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const EARLIER = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
+
 /** The exact moment, in the reader's zone. */
-export const exact = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+export const exact = (time) => EXACT.format(new Date(time));
 
 export function clock(time) {
   const date = new Date(time);
-  const today = date.toDateString() === new Date().toDateString();
-  return date.toLocaleString(undefined, today ? { timeStyle: "medium" } : { dateStyle: "short", timeStyle: "short" });
+  return (date.toDateString() === new Date().toDateString() ? TODAY : EARLIER).format(date);
 }
 
 /** A span with tenths while they tell something: 0.4 s, 12 s, 3 min. */
