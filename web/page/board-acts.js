@@ -63,7 +63,7 @@ const QUESTIONS = {
         pending ? `${pending === 1 ? "It waits" : "They wait"}, and will not be begun.` : "What is finished can still be fetched. The rest is stopped at once, also pictures being worked on.",
         stay(ended, "ended already"), which(scope), "A cancelled job cannot be taken up again."],
       extras: asks ? [make("label", { className: "switch" }, force, make("span", {}, `Also stop the ${count(processing, "job that has begun", "jobs that have begun")}. What they finished can still be fetched.`))] : [],
-      yes: pending ? "Cancel jobs" : "Stop", no: "Leave it", danger: true,
+      yes: pending ? "Cancel jobs" : "Stop", no: "Keep", danger: true,
     });
     return agreed && { act: "cancel", force: force.checked };
   },
