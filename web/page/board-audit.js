@@ -1,6 +1,6 @@
 // Who did what: the acts of people, newest first.
 
-import { getJson } from "./api.js";
+import { complain, getJson } from "./api.js";
 import { addressOf, readAddress } from "./board-filter.js";
 import { find, make } from "./dom.js";
 import { keep } from "./keep.js";
@@ -9,44 +9,40 @@ import { agoTime } from "./times.js";
 const WORDS = { cancel: "cancelled", retry: "retried", priority: "set the priority of", pause: "paused the queue", resume: "resumed the queue" };
 const place = find("#audit"), more = find("#audit-more");
 
-export const said = (line) => WORDS[line.act] ?? line.act;
-
 export function makeAudit() {
-  let older = [], next = null;
+  let newest = [], older = [], next = null;
 
   /** The newest lines; older ones that were asked for stay below them. */
   async function refresh() {
-    try {
-      const page = await getJson("/queue/history?limit=10");
-      const known = new Set(page.history.map((line) => line.id));
-      older = older.filter((line) => !known.has(line.id));
-      if (!older.length) next = page.next;
-      show(page.history);
-    } catch (problem) {
-      place.replaceChildren(make("li", { className: "wrong" }, problem.message));
-    }
+    const page = await getJson("/queue/history?limit=10");
+    const oldest = page.history.at(-1)?.id ?? 0;
+    // Who has asked for older lines keeps them, and those that the newest ones push out.
+    if (older.length) older = [...newest, ...older].filter((line) => line.id < oldest);
+    else next = page.next;
+    show(page.history);
   }
 
-  let newest = [];
   function show(lines) {
     newest = lines;
     keep(place, newest.length ? [...newest, ...older] : [null], lineOf);
     more.hidden = !next;
   }
 
-  more.addEventListener("click", async () => {
+  async function loadMore() {
     const page = await getJson(`/queue/history?limit=50&cursor=${encodeURIComponent(next)}`);
     older.push(...page.history);
     next = page.next;
     show(newest);
-  });
+  }
+
+  more.addEventListener("click", () => loadMore().catch(complain));
   return { refresh };
 }
 
 function lineOf(line) {
   if (!line) return make("li", { className: "soft small" }, "Nobody has acted on the queue yet.");
   return make("li", {},
-    make("span", {}, make("b", {}, line.by), ` ${said(line)}`, line.job_id ? [" ", make("a", { href: addressOf({ ...readAddress(), job: line.job_id }), "data-job": line.job_id }, `job ${line.job_id.slice(0, 8)}`)] : null),
+    make("span", {}, make("b", {}, line.by), ` ${WORDS[line.act] ?? line.act}`, line.job_id ? [" ", make("a", { href: addressOf({ ...readAddress(), job: line.job_id }), "data-job": line.job_id }, `job ${line.job_id.slice(0, 8)}`)] : null),
     line.detail ? make("span", { className: "soft small name", title: line.detail }, line.detail) : null,
     make("span", { className: "soft small" }, agoTime(line.at)));
 }

@@ -1,6 +1,6 @@
 // The files of the open job: what came, what was made of it, and why not.
 
-import { getJson } from "./api.js";
+import { complain, getJson } from "./api.js";
 import { bytes, count, icon, make } from "./dom.js";
 import { keep } from "./keep.js";
 import { agoTime, span } from "./times.js";
@@ -11,7 +11,7 @@ export function makeFiles() {
   let id = "", pages = 1;
   const heading = make("h3", {}, "Pictures");
   const list = make("ul", { className: "files" });
-  const more = make("button", { type: "button", className: "button compact", hidden: true, onclick: () => { pages += 1; load(); } }, `${PAGE} more`);
+  const more = make("button", { type: "button", className: "button compact", hidden: true, onclick: () => { pages += 1; load().catch(complain); } }, `${PAGE} more`);
   const element = make("section", {}, heading, list, more);
 
   function begin(job) {

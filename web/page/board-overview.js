@@ -6,19 +6,11 @@ import { STATUSES, addressOf } from "./board-filter.js";
 import { showThroughput } from "./board-throughput.js";
 import { showWorkers } from "./board-workers.js";
 import { count, duration, find, make, toast } from "./dom.js";
+import { seldom } from "./seldom.js";
 import { clock, going } from "./times.js";
 
 const STATES = { running: ["Running", "completed"], paused: ["Paused", "paused"], stopped: ["No worker", "failed"] };
 const WORKERS_MS = 1500, THROUGHPUT_MS = 10000, STILL_MS = 15000;
-
-/** At once, and then not before so many milliseconds have gone; the last wish is never lost. */
-function seldom(run, pause) {
-  let last = -Infinity, timer = 0;
-  return () => {
-    if (timer) return;
-    timer = setTimeout(() => { timer = 0; last = performance.now(); if (!document.hidden) run(); }, Math.max(0, last + pause - performance.now()));
-  };
-}
 
 export function makeOverview({ acted }) {
   let stats = null, view = null;
@@ -108,7 +100,7 @@ export function makeOverview({ acted }) {
       await postJson(paused ? "/queue/resume" : "/queue/pause");
       show(await getJson("/queue/stats"));
       toast(paused ? "The queue goes on." : "The queue is paused.");
-      acted();
+      await acted();
     } catch (problem) {
       toast(problem.message);
     }

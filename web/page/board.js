@@ -1,6 +1,6 @@
 // The board: what the address says is shown, what happens on the queue is shown too.
 
-import { getJson } from "./api.js";
+import { complain, getJson } from "./api.js";
 import { act } from "./board-acts.js";
 import { makeAudit } from "./board-audit.js";
 import { makeDetail } from "./board-detail.js";
@@ -10,12 +10,13 @@ import { listenToKeys } from "./board-keys.js";
 import { makeList } from "./board-list.js";
 import { makeOverview } from "./board-overview.js";
 import { makeSelection } from "./board-selection.js";
-import { find, toast } from "./dom.js";
+import { find } from "./dom.js";
 import { follow } from "./events.js";
 import { showState } from "./header.js";
+import { seldom } from "./seldom.js";
 import { refreshTimes } from "./times.js";
 
-const TIMES_MS = 1000;
+const TIMES_MS = 1000, AUDIT_MS = 5000;
 let view = readAddress();
 let opener = "";
 
@@ -25,6 +26,8 @@ const list = makeList({ go: (changes, trail) => go(changes, { trail }), changed:
 const selection = makeSelection(list, actOnSelection);
 const detail = makeDetail({ close: closeDetail, act: (kind, job) => run(kind, { jobs: [job] }) });
 const showFilters = makeFilters(go);
+// Others act too, and what they do moves the counts.
+const askAudit = seldom(audit.refresh, AUDIT_MS);
 
 /** Show another address. `trail`: cursors of the pages before this one. */
 function go(changes, { replace = false, trail } = {}) {
@@ -64,10 +67,10 @@ function closeDetail() {
 async function run(kind, scope) {
   if (!(await act(kind, scope))) return;
   if (!scope.jobs) selection.clear();
-  audit.refresh();
+  audit.refresh().catch(complain);
   detail.reload();
   // Where no stream tells what changed, the page asks.
-  list.refresh().catch((problem) => toast(problem.message));
+  list.refresh().catch(complain);
 }
 
 function actOnSelection(kind) {
@@ -127,17 +130,20 @@ showFilters(view);
 overview.look(view);
 list.load(view);
 detail.open(view.job);
-audit.refresh();
+askAudit();
 follow(
   {
-    stats: overview.show,
+    stats(stats) {
+      overview.show(stats);
+      askAudit();
+    },
     job(job) {
       list.take(job);
       detail.take(job);
       overview.changed();
     },
     reset() {
-      list.refresh().catch(() => {});
+      list.refresh().catch(complain);
       detail.reload();
     },
     state: showState,
@@ -148,4 +154,4 @@ follow(
     if (job && !job.completed_at) detail.reload();
   },
 );
-getJson("/queue/stats").then(overview.show, (problem) => toast(problem.message));
+getJson("/queue/stats").then(overview.show).catch(complain);
