@@ -31,7 +31,7 @@ export function makeDetail({ close, act }) {
     make("div", { className: "acts" }, ...Object.values(acts), download), phase, facts,
     make("section", {}, make("h3", {}, "Timeline"), timeline), files.element);
   dialog.append(
-    make("header", {}, make("div", {}, badge, make("button", { type: "button", className: "button quiet icon", "aria-label": "Close", title: "Close (Escape)", onclick: close }, icon("close"))),
+    make("div", { className: "top" }, make("div", {}, badge, make("button", { type: "button", className: "button quiet icon", "aria-label": "Close", title: "Close (Escape)", onclick: close }, icon("close"))),
       title,
       make("p", { className: "small soft id" }, code, make("button", { type: "button", className: "button quiet icon compact", "aria-label": "Copy the job's id", title: "Copy the job's id", onclick: copyId }, icon("copy")))),
     problem, content);
