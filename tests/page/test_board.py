@@ -131,7 +131,7 @@ def test_a_failed_job_is_tried_again(page: Page, service: Service, mark: str) ->
         expect(question).to_contain_text("queued again with fresh attempts")
         question.get_by_role("button", name="Retry").click()
         expect(page.get_by_text("1 job queued again.")).to_be_visible()
-        expect(detail.locator("header .badge")).to_have_text("pending")
+        expect(detail.locator(".top .badge")).to_have_text("pending")
         expect(row(page, mark).locator(".badge")).to_have_text("pending")
         expect(detail.locator(".timeline")).to_contain_text("by 127.0.0.1")
         expect(page.locator("#audit li").first).to_contain_text(f"retried job {job[:8]}")
