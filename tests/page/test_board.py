@@ -99,7 +99,7 @@ def test_a_job_is_read_by_keyboard_alone(page: Page, service: Service, mark: str
 
     detail = page.get_by_role("dialog", name=mark)
     expect(detail.locator("#detail-title")).to_be_focused()
-    for happened in ("Submitted", "Begun", "Attempt failed", "Completed"):
+    for happened in ("Submitted", "Begun", "A picture failed", "Completed"):
         expect(detail.locator(".timeline")).to_contain_text(happened)
     good, bad = detail.locator(".files li").all()
     expect(bad).to_contain_text("broken_picture")

@@ -122,7 +122,7 @@ async function run({ act: name, priority, force }, { jobs, filter }) {
       shown.show(sum.done + sum.refused, answer.left);
       if (shown.stopped) return { ...sum, stopped: true };
       // What comes in meanwhile is not meant.
-      if (answer.until && body.filter) body.filter.until = answer.until;
+      body.as_of = answer.as_of;
     }
   } finally {
     shown?.close();

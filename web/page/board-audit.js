@@ -41,8 +41,8 @@ export function makeAudit() {
 
 function lineOf(line) {
   if (!line) return make("li", { className: "soft small" }, "Nobody has acted on the queue yet.");
+  const job = line.job_id && make("a", { href: addressOf({ ...readAddress(), job: line.job_id }), "data-job": line.job_id }, `job ${line.job_id.slice(0, 8)}`);
   return make("li", {},
-    make("span", {}, make("b", {}, line.by), ` ${WORDS[line.act] ?? line.act}`, line.job_id ? [" ", make("a", { href: addressOf({ ...readAddress(), job: line.job_id }), "data-job": line.job_id }, `job ${line.job_id.slice(0, 8)}`)] : null),
-    line.detail ? make("span", { className: "soft small name", title: line.detail }, line.detail) : null,
+    make("span", { className: "act" }, make("b", {}, line.by), ` ${WORDS[line.act] ?? line.act} `, job, job && line.detail ? ": " : "", line.detail),
     make("span", { className: "soft small" }, agoTime(line.at)));
 }

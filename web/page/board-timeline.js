@@ -4,7 +4,10 @@ import { make } from "./dom.js";
 import { keep } from "./keep.js";
 import { clock, exact, secondsSince, span } from "./times.js";
 
-const ACTS = { cancel: "Cancelled", retry: "Failed files queued again", priority: "Priority changed" };
+const ACTS = {
+  cancel: "Cancelled", retry: "Failed files queued again", priority: "Priority changed",
+  failed: "A picture failed", attempt_failed: "An attempt failed", worker_lost: "Taken from its worker",
+};
 
 export function showTimeline(place, job, history) {
   const happened = [
@@ -22,9 +25,10 @@ export function showTimeline(place, job, history) {
 }
 
 function happenedIn(line, job) {
-  if (line.by) return { id: line.id, at: line.at, what: ACTS[line.act] ?? line.act, more: [line.detail, `by ${line.by}`].filter(Boolean).join(", "), look: "act" };
-  const name = job.filenames.length > 1 && line.position !== null ? job.filenames[line.position] : "";
-  return { id: line.id, at: line.at, what: "Attempt failed", name, more: [line.detail, line.code].filter(Boolean).join(" · "), look: "failed" };
+  const { id, at, act, by, index, code, detail } = line;
+  const name = job.filenames.length > 1 && index !== null ? job.filenames[index] : "";
+  const more = [detail, code, by && `by ${by}`].filter(Boolean).join(" · ");
+  return { id, at, what: ACTS[act] ?? act, name, more, look: by ? "act" : "failed" };
 }
 
 const eventOf = ({ at, what, name, more, look }) =>
