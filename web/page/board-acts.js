@@ -39,26 +39,29 @@ function countJobs(jobs) {
 
 async function countFilter(view) {
   const filter = filterOf(view);
+  let exact = true;
   const total = async (status) => {
     if (filter.status && filter.status !== status) return 0;
     const page = await getJson(`/queue/jobs?${new URLSearchParams({ ...filter, status, limit: 1 })}`);
+    exact &&= page.total_is_exact;
     return page.total;
   };
   const [pending, processing, failed, completed, cancelled] = await Promise.all(["pending", "processing", "failed", "completed", "cancelled"].map(total));
-  return { pending, processing, retriable: failed, partly: completed, ended: failed + completed + cancelled, total: pending + processing + failed + completed + cancelled };
+  const ended = failed + completed + cancelled;
+  return { pending, processing, retriable: failed, partly: completed, ended, total: pending + processing + ended, exact };
 }
 
 const which = ({ filter }) => (filter && inWords(filter) ? `That is every job that matches: ${inWords(filter)}.` : filter ? "That is every job of the queue." : "");
-const these = (number) => (number === 1 ? "this job" : count(number, "job"));
+const these = (number, exact = true) => (number === 1 ? "this job" : `${exact ? "" : "more than "}${count(number, "job")}`);
 const stay = (number, why) => (number ? `${count(number, "job")} ${number === 1 ? "stays as it is" : "stay as they are"}: ${why}.` : "");
 
 const QUESTIONS = {
-  async cancel({ pending, processing, ended, total }, scope) {
+  async cancel({ pending, processing, ended, total, exact }, scope) {
     if (!pending && !processing) return nothing("Nothing to cancel", total === 1 ? "This job has ended already." : "All of these jobs have ended already.");
     const force = make("input", { type: "checkbox", id: "force", checked: !pending });
     const asks = processing > 0 && pending > 0;
     const agreed = await confirm({
-      title: pending ? `Cancel ${these(pending)}?` : `Stop ${these(processing)}?`,
+      title: pending ? `Cancel ${these(pending, exact)}?` : `Stop ${these(processing, exact)}?`,
       text: [
         pending ? `${pending === 1 ? "It waits" : "They wait"}, and will not be begun.` : "What is finished can still be fetched. The rest is stopped at once, also pictures being worked on.",
         stay(ended, "ended already"), which(scope), "A cancelled job cannot be taken up again."],
@@ -67,10 +70,10 @@ const QUESTIONS = {
     });
     return agreed && { act: "cancel", force: force.checked };
   },
-  async retry({ retriable, partly = 0, pending, processing, total }, scope) {
+  async retry({ retriable, partly = 0, pending, processing, total, exact }, scope) {
     if (!retriable && !partly) return nothing("Nothing to retry", "Only jobs that have ended with failed files can be tried again.");
     const agreed = await confirm({
-      title: retriable ? `Retry ${these(retriable)}?` : "Retry failed files?",
+      title: retriable ? `Retry ${these(retriable, exact)}?` : "Retry failed files?",
       text: ["The failed files are queued again with fresh attempts. Pictures that succeeded keep their results.",
         partly ? `Failed files of the ${count(partly, "completed job")} are tried again too.` : "",
         partly ? "" : stay(total - retriable, pending + processing === total - retriable ? "not ended yet" : "nothing of them failed"), which(scope)],
@@ -78,14 +81,14 @@ const QUESTIONS = {
     });
     return agreed && { act: "retry" };
   },
-  async priority({ pending, processing, ended, total }, scope) {
+  async priority({ pending, processing, ended, total, exact }, scope) {
     if (!pending && !processing) return nothing("Nothing to move", total === 1 ? "This job has ended already." : "All of these jobs have ended already.");
     const choices = [["high", "before everything else"], ["normal", "in the order of submits"], ["low", "when nothing else waits"]];
     const shared = scope.jobs?.every((job) => job.priority === scope.jobs[0].priority) ? scope.jobs[0].priority : "high";
     const radios = choices.map(([value, meaning]) => make("label", { className: "switch" },
       make("input", { type: "radio", name: "priority", value, checked: value === shared }), make("span", {}, make("b", {}, value), `, ${meaning}`)));
     const agreed = await confirm({
-      title: `Priority of ${these(pending + processing)}`,
+      title: `Priority of ${these(pending + processing, exact)}`,
       text: ["Files that still wait are moved. What is being worked on is not interrupted.", stay(ended, "ended already"), which(scope)],
       extras: [make("fieldset", {}, make("legend", { className: "hush" }, "Priority"), ...radios)],
       yes: "Set priority",

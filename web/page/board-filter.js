@@ -1,7 +1,7 @@
 // What the reader looks for, kept in the address: it can be shared, and "back" works.
 
 export const STATUSES = ["pending", "processing", "completed", "failed", "cancelled"];
-export const LIMITS = [25, 50, 100, 200];
+const LIMITS = [25, 50, 100, 200];
 const WITHIN = { "1h": 3600e3, "24h": 24 * 3600e3, "7d": 7 * 24 * 3600e3 };
 const NAMES = ["status", "model", "text", "within", "since", "until"];
 

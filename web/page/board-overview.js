@@ -81,8 +81,9 @@ export function makeOverview({ acted }) {
     }
     ["", ...STATUSES].forEach((status, index) => {
       const tab = place.children[index];
-      const text = stats.stats[status || "total"].toLocaleString("en");
+      const number = stats.stats[status || "total"], text = number.toLocaleString("en");
       if (tab.lastChild.textContent !== text) tab.lastChild.textContent = text;
+      tab.lastChild.classList.toggle("zero", !number);
       tab.href = addressOf({ ...view, status, cursor: "", job: "" });
       if (view.status === status) tab.setAttribute("aria-current", "true");
       else tab.removeAttribute("aria-current");
