@@ -31,6 +31,7 @@ from settings import Settings
 from storage.local import LocalStorage
 from submission import Limits
 from web import (
+    act_routes,
     board_routes,
     event_routes,
     health_routes,
@@ -141,6 +142,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(board_routes.router)
     app.include_router(event_routes.router)
     app.include_router(preview_routes.router)
+    app.include_router(act_routes.router)
     app.include_router(health_routes.router)
     app.include_router(session_routes.router)
     app.include_router(page_routes.router)

@@ -173,6 +173,31 @@ class JobFilter:
     until: str | None = None
 
 
+class Deed(StrEnum):
+    """What people do to jobs."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+    PRIORITY = "priority"
+
+
+@dataclass(frozen=True)
+class Act:
+    """One deed: `force` cancels what is being worked on too; `priority` is the new one of a change of priority."""
+
+    deed: Deed
+    force: bool = False
+    priority: Priority = Priority.NORMAL
+
+    @property
+    def from_states(self) -> frozenset[JobStatus]:
+        """The states of a job in which it can be done."""
+        running = {JobStatus.PROCESSING} if self.force or self.deed is Deed.PRIORITY else set()
+        if self.deed is Deed.RETRY:
+            return frozenset({JobStatus.FAILED, JobStatus.COMPLETED})
+        return frozenset({JobStatus.PENDING} | running)
+
+
 @dataclass(frozen=True)
 class Lease:
     """The right to work on one file, until it expires unheard of."""

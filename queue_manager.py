@@ -8,19 +8,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import retention
+from acts import PYTHON, Acts
 from board import Board
 from database.change_store import ChangeStore
 from database.engine import Database
 from database.file_store import FileStore
+from database.history_store import HistoryStore
 from database.job_store import JobStore, Page
 from database.key_store import KeyStore, KnownKey, Reservation
 from database.worker_store import WorkerStore
 from errors import (
     IllegalTransition,
     InvalidFiles,
-    JobExpired,
     JobNotFinished,
-    JobNotFound,
     KeyReused,
     LeaseLost,
     NoFiles,
@@ -30,7 +30,7 @@ from errors import (
     StorageFull,
 )
 from idempotency import IdempotencyKeys
-from job import Job, JobFile, JobStatus, Lease, NewFile, Outcome, Priority, WorkerState, utc_now
+from job import Act, Deed, Job, JobFile, JobStatus, Lease, NewFile, Outcome, Priority, WorkerState, utc_now
 from listeners import Listeners
 from models import catalog
 from reuse import EarlierResults, with_reuse_keys
@@ -70,6 +70,7 @@ class QueueManager:
         # Of what this process does: something can be claimed; files of the jobs with these ids have ended.
         self.on_submit: Listeners[[]] = Listeners()
         self.on_end: Listeners[[Collection[str]]] = Listeners()
+        self.acts = Acts(database, storage, clock, self.on_submit, self.on_end)
 
     # --- submit ---------------------------------------------------------------------------------------------
 
@@ -170,14 +171,8 @@ class QueueManager:
         """Raises JobNotFound and JobExpired."""
         job = self._jobs.get(job_id)
         if job is None:
-            raise self._gone(job_id)
+            raise self._jobs.gone(job_id)
         return job
-
-    def _gone(self, job_id: str) -> JobNotFound | JobExpired:
-        expired_at = self._jobs.expired_at(job_id)
-        if expired_at is None:
-            return JobNotFound(job_id)
-        return JobExpired(f"Job {job_id} expired: it was deleted with its pictures at {expired_at}.")
 
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Those of the jobs that have not ended, and are still known."""
@@ -246,23 +241,9 @@ class QueueManager:
 
     # --- change ---------------------------------------------------------------------------------------------
 
-    def cancel_job(self, job_id: str, force: bool = False) -> Job:
+    def cancel_job(self, job_id: str, force: bool = False, by: str | None = PYTHON, detail: str | None = None) -> Job:
         """Cancel a pending job; with `force` a running one too. Raises IllegalTransition for any other state."""
-        states = (JobStatus.PENDING, JobStatus.PROCESSING) if force else (JobStatus.PENDING,)
-        before = self._jobs.cancel(self.clock(), job_id, states)
-        if before is None:
-            raise self._gone(job_id)
-        if before not in (*states, JobStatus.CANCELLED):
-            raise IllegalTransition(
-                f"Job {job_id} cannot be cancelled: it is {before}."
-                + (" A running job is stopped with force=true." if before is JobStatus.PROCESSING else "")
-            )
-        if before is not JobStatus.CANCELLED:
-            logger.info("job %s cancelled (was %s)", job_id, before)
-            for file in self._jobs.files(job_id):
-                if file.status is JobStatus.CANCELLED:
-                    retention.delete_bytes(self.storage, file.input_key)
-            self.on_end.tell([job_id])
+        self.acts.on_one(Act(Deed.CANCEL, force), job_id, by, detail)
         return self.job(job_id)
 
     def update_job_status(self, job_id: str, status: JobStatus | str, **notes: object) -> None:
@@ -278,26 +259,19 @@ class QueueManager:
         if notes:
             self._jobs.annotate(job_id, notes)
 
-    def retry_job(self, job_id: str) -> Job:
+    def retry_job(self, job_id: str, by: str | None = PYTHON) -> Job:
         """Queue the failed files of an ended job again; the others keep their results. Raises IllegalTransition."""
-        before, again = self._jobs.retry(self.clock(), job_id)
-        if before is None:
-            raise self._gone(job_id)
-        if before not in (JobStatus.FAILED, JobStatus.COMPLETED):
-            raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}.")
-        if again == 0:
-            completed = before is JobStatus.COMPLETED
-            reason = "and none of its files failed" if completed else "but its pictures were not kept"
-            raise IllegalTransition(f"Job {job_id} cannot be retried: it is {before}, {reason}.")
-        logger.info("job %s: files queued again: %d", job_id, again)
-        self.on_submit.tell()
+        self.acts.on_one(Act(Deed.RETRY), job_id, by)
         return self.job(job_id)
 
-    def set_paused(self, paused: bool) -> None:
+    def set_priority(self, job_id: str, priority: Priority, by: str | None = PYTHON) -> Job:
+        """Of a job that has not ended: its files move to their place in the queue. Raises IllegalTransition."""
+        self.acts.on_one(Act(Deed.PRIORITY, priority=priority), job_id, by)
+        return self.job(job_id)
+
+    def set_paused(self, paused: bool, by: str | None = PYTHON) -> None:
         """Paused, workers finish what they have and claim nothing."""
-        self._workers.set_paused(paused)
-        logger.warning("queue %s", "paused" if paused else "resumed")
-        self.on_submit.tell()
+        self.acts.set_paused(paused, by)
 
     def is_paused(self) -> bool:
         return self._workers.is_paused()
@@ -390,7 +364,8 @@ class QueueManager:
         """Delete jobs that ended more than `days` ago, with their uploads and results; how many."""
         self._workers.forget_silent(self.clock() - retention.SILENT_WORKER)
         self.board.forget_minutes()
-        return retention.delete_old_jobs(self.clock(), days, self._jobs, self._keys, self.storage)
+        history = HistoryStore(self.database)
+        return retention.delete_old_jobs(self.clock(), days, self._jobs, self._keys, history, self.storage)
 
     def sweep_orphans(self, older_than: timedelta = retention.ORPHAN_AGE) -> int:
         """Delete bytes that no row refers to, left over from crashes; how many blobs."""

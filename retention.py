@@ -4,6 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from itertools import islice
 
+from database.history_store import HistoryStore
 from database.job_store import JobStore
 from database.key_store import KeyStore
 from errors import StorageError
@@ -19,11 +20,15 @@ ORPHAN_BATCH = 500
 # An upload may take hours on a slow line; only bytes older than this can be left over from a crash.
 ORPHAN_AGE = timedelta(hours=24)
 EXPIRED_MEMORY = timedelta(days=90)
+# Of acts on the queue as a whole; what was done to a job goes with it.
+HISTORY_MEMORY = timedelta(days=90)
 # Rows of workers on machines that never came back.
 SILENT_WORKER = timedelta(days=1)
 
 
-def delete_old_jobs(now: datetime, days: float, jobs: JobStore, keys: KeyStore, storage: Storage) -> int:
+def delete_old_jobs(
+    now: datetime, days: float, jobs: JobStore, keys: KeyStore, history: HistoryStore, storage: Storage
+) -> int:
     """Delete jobs that ended more than `days` ago, with their uploads and results; how many."""
     total = 0
     while True:
@@ -33,7 +38,11 @@ def delete_old_jobs(now: datetime, days: float, jobs: JobStore, keys: KeyStore, 
         total += count
         if count == 0:
             break
-    while jobs.forget_expired(now - EXPIRED_MEMORY, FORGET_BATCH) or keys.forget(now, FORGET_BATCH):
+    while (
+        jobs.forget_expired(now - EXPIRED_MEMORY, FORGET_BATCH)
+        or keys.forget(now, FORGET_BATCH)
+        or history.forget(now - HISTORY_MEMORY, FORGET_BATCH)
+    ):
         pass
     if total:
         logger.info("%d jobs older than %g days deleted", total, days)

@@ -1,17 +1,22 @@
 """How files end, with or without a result, and their jobs with the last of them. In the caller's transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from database import changes, counting, minutes
+from database.history_store import NewLine, note
 from database.rows import to_file
 from database.tables import IS_PROCESSING, jobs
 from database.tables import job_files as files
 from job import JobFile, JobStatus, Outcome, timestamp
+
+# In the history of a job: a file has failed; one attempt at it has, and another is to come.
+FAILED = "failed"
+ATTEMPT_FAILED = "attempt_failed"
 
 RESULT = (
     "output_key",
@@ -63,18 +68,20 @@ def end_files(connection: Connection, now: datetime, endings: Sequence[Ending]) 
     """End files under their leases, and jobs with their last file; return the ids of those whose lease was lost."""
     lost = set()
     by_job: dict[str, Ended] = {}
+    lines: list[NewLine] = []
     # In one order always, files before jobs, so that two transactions never wait for each other's rows.
     for ending in sorted(endings, key=lambda ending: ending.file_id):
         values = {"file": ending.file_id, "token": ending.token, "new_status": ending.status, "moment": timestamp(now)}
-        job_id = connection.execute(END_FILE, values | ending.values).scalar()
-        if job_id is None:
+        row = connection.execute(END_FILE, values | ending.values).first()
+        if row is None:
             lost.add(ending.file_id)
             continue
-        ended = by_job.setdefault(job_id, Ended())
+        ended = by_job.setdefault(row.job_id, Ended())
         if ending.status is JobStatus.COMPLETED:
             ended.completed += 1
         else:
             ended.failed += 1
+            lines.append(attempt_failed(row.job_id, row.position, ending.values, last=True))
     if by_job:
         numbers = changes.take(connection, len(by_job))
         good, bad = (sum(getattr(ended, name) for ended in by_job.values()) for name in ("completed", "failed"))
@@ -83,7 +90,14 @@ def end_files(connection: Connection, now: datetime, endings: Sequence[Ending]) 
         minutes.move(connection, now, good, bad)
         for (job_id, ended), number in zip(sorted(by_job.items()), numbers, strict=True):
             count_in_job(connection, now, job_id, ended, number)
+    note(connection, now, lines)
     return lost
+
+
+def attempt_failed(job_id: str, position: int, error: Mapping[str, object], last: bool) -> NewLine:
+    """For the history of the job; `error` by the columns of job_files."""
+    code, message = str(error["error_code"]), str(error["error_message"])
+    return NewLine(FAILED if last else ATTEMPT_FAILED, job_id=job_id, position=position, code=code, detail=message)
 
 
 def count_in_job(connection: Connection, now: datetime, job_id: str, ended: Ended, number: int) -> None:
@@ -159,7 +173,7 @@ END_FILE = (
         lease_expires_at=None,
         **{name: bindparam(name) for name in (*RESULT, "seconds", "error_code", "error_message")},
     )
-    .returning(files.c.job_id)
+    .returning(files.c.job_id, files.c.position)
 )
 COUNT_IN_JOB = (
     update(jobs)

@@ -7,8 +7,9 @@ from functools import cache
 from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, or_, select, update
 
 from database import changes, counting, minutes
-from database.endings import RESULT, Ended, Ending, completed, count_in_job, end_files, failed
+from database.endings import RESULT, Ended, Ending, attempt_failed, completed, count_in_job, end_files, failed
 from database.engine import Database
+from database.history_store import NewLine, note
 from database.rows import parsed, to_file
 from database.tables import IS_COMPLETED, IS_PENDING, IS_PROCESSING, jobs, workers
 from database.tables import job_files as files
@@ -17,6 +18,8 @@ from job import JobFile, JobStatus, Outcome, timestamp
 
 # A file whose host dies every time it is worked on must end some day; River and Sidekiq give up at about 20-25 too.
 MAX_LOST_LEASES = 20
+# In the history of a job: a worker took a file and never came back.
+LOST = "worker_lost"
 # Twice what a retry waits at most (retry_policy.py): a file that would wait longer was written under another clock.
 LONGEST_WAIT = timedelta(minutes=10)
 
@@ -126,7 +129,8 @@ class FileStore:
     ) -> None:
         """Count the attempt and put the file back for later. Raises LeaseLost."""
         with self._database.write() as connection:
-            job_id = connection.execute(
+            error = {"error_code": code, "error_message": message}
+            row = connection.execute(
                 owned(file_id, token)
                 .values(
                     status=JobStatus.PENDING,
@@ -134,14 +138,14 @@ class FileStore:
                     available_at=timestamp(now + timedelta(seconds=delay_seconds)),
                     lease_token=None,
                     lease_expires_at=None,
-                    error_code=code,
-                    error_message=message,
+                    **error,
                 )
-                .returning(files.c.job_id)
-            ).scalar()
-            if job_id is None:
+                .returning(files.c.job_id, files.c.position)
+            ).first()
+            if row is None:
                 raise LeaseLost(f"File {file_id} is not under the lease {token} any more.")
-            changes.mark(connection, [job_id])
+            changes.mark(connection, [row.job_id])
+            note(connection, now, [attempt_failed(row.job_id, row.position, error, last=False)])
             counting.move(connection, {counting.FILES + "processing": -1, counting.FILES + "pending": 1})
 
     def release(self, leases: Sequence[tuple[int, str]]) -> int:
@@ -202,6 +206,8 @@ class FileStore:
             changes.mark(connection, {file.job_id for file in (*freed, *hopeless)})
             count = len(freed) + len(hopeless)
             counting.move(connection, {counting.FILES + "processing": -count, counting.FILES + "pending": count})
+            lost = "The worker that had it is gone or fell silent."
+            note(connection, now, [NewLine(LOST, None, file.job_id, file.position, detail=lost) for file in freed])
             for file in hopeless:
                 give_up(connection, file, now)
             return freed
@@ -220,16 +226,14 @@ def moments(now: datetime) -> dict[str, object]:
 
 def give_up(connection: Connection, file: JobFile, now: datetime) -> None:
     """End a pending file that was never finished, whoever tried."""
+    error = {
+        "error_code": HostDied.code,
+        "error_message": f"The service died {MAX_LOST_LEASES} times while working on this picture.",
+    }
     connection.execute(
-        update(files)
-        .where(files.c.id == file.id)
-        .values(
-            status=JobStatus.FAILED,
-            completed_at=timestamp(now),
-            error_code=HostDied.code,
-            error_message=f"The service died {MAX_LOST_LEASES} times while working on this picture.",
-        )
+        update(files).where(files.c.id == file.id).values(status=JobStatus.FAILED, completed_at=timestamp(now), **error)
     )
+    note(connection, now, [attempt_failed(file.job_id, file.position, error, last=True)])
     counting.move(connection, {counting.FILES + "pending": -1, counting.FILES + "failed": 1})
     minutes.move(connection, now, 0, 1)
     (number,) = changes.take(connection)

@@ -1,4 +1,4 @@
-"""Atomic SQL on jobs: insert, read, list, cancel, retry, expire. `now` is always an argument."""
+"""Atomic SQL on jobs: insert, read, list, expire. `now` is always an argument."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,14 +9,14 @@ from functools import cache
 from sqlalchemy import Connection, Select, bindparam, delete, insert, select, tuple_, update
 
 from database import changes, counting
-from database.endings import files_of, results_json
+from database.endings import files_of
 from database.engine import Database
 from database.key_store import Reservation, bind_key
 from database.places import first_pending_before
 from database.rows import to_file, to_job
 from database.tables import IS_PENDING, expired_jobs, jobs
 from database.tables import job_files as files
-from errors import QueueFull
+from errors import JobExpired, JobNotFound, QueueFull
 from job import Job, JobFile, JobStatus, NewFile, Priority, preview_keys, timestamp
 
 # Results of a batch are long, and no list shows them.
@@ -126,6 +126,13 @@ class JobStore:
         with self._database.read() as connection:
             return connection.execute(select(expired_jobs.c.expired_at).where(expired_jobs.c.id == job_id)).scalar()
 
+    def gone(self, job_id: str) -> JobNotFound | JobExpired:
+        """Why there is no such job."""
+        expired_at = self.expired_at(job_id)
+        if expired_at is None:
+            return JobNotFound(job_id)
+        return JobExpired(f"Job {job_id} expired: it was deleted with its pictures at {expired_at}.")
+
     def files(self, job_id: str) -> list[JobFile]:
         with self._database.read() as connection:
             return files_of(connection, job_id)
@@ -181,95 +188,6 @@ class JobStore:
             )
             return [to_job(row) for row in rows.mappings()]
 
-    def cancel(self, now: datetime, job_id: str, from_states: Collection[JobStatus]) -> JobStatus | None:
-        """Cancel a job and its unfinished files if it is in one of the states; return the state it was in before."""
-        with self._database.write() as connection:
-            before = self._status(connection, job_id)
-            if before is None or before not in from_states:
-                return before
-            unfinished = (JobStatus.PENDING, JobStatus.PROCESSING)
-            cancelled = connection.execute(
-                select(files.c.id, files.c.status).where(files.c.job_id == job_id, files.c.status.in_(unfinished))
-            )
-            states = [state for _, state in cancelled]
-            connection.execute(
-                update(files)
-                .where(files.c.job_id == job_id, files.c.status.in_(unfinished))
-                .values(
-                    status=JobStatus.CANCELLED,
-                    completed_at=timestamp(now),
-                    lease_token=None,
-                    lease_expires_at=None,
-                )
-            )
-            (number,) = changes.take(connection)
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job_id)
-                .values(
-                    changed=number,
-                    status=JobStatus.CANCELLED,
-                    completed_at=timestamp(now),
-                    kept_since=timestamp(now),
-                    results=results_json(files_of(connection, job_id)),
-                )
-            )
-            moved = {counting.FILES + state: -states.count(state) for state in unfinished}
-            moved |= {counting.FILES + "cancelled": len(states)}
-            moved |= {counting.JOBS + before: -1, counting.JOBS + "cancelled": 1}
-            counting.move(connection, moved)
-            return before
-
-    def retry(self, now: datetime, job_id: str) -> tuple[JobStatus | None, int]:
-        """Queue the failed files of an ended job again; return the state it was in and how many files that are."""
-        with self._database.write() as connection:
-            before = self._status(connection, job_id)
-            if before not in (JobStatus.FAILED, JobStatus.COMPLETED):
-                return before, 0
-            again = connection.execute(
-                update(files)
-                .where(files.c.job_id == job_id, files.c.status == JobStatus.FAILED)
-                .values(
-                    status=JobStatus.PENDING,
-                    attempts=0,
-                    lost_leases=0,
-                    available_at=timestamp(now),
-                    started_at=None,
-                    worker_id=None,
-                    completed_at=None,
-                    seconds=None,
-                    error_code=None,
-                    error_message=None,
-                )
-            ).rowcount
-            if again == 0:  # nothing failed, or a job of the earlier service, which kept no pictures
-                return before, 0
-            (number,) = changes.take(connection)
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job_id)
-                .values(
-                    changed=number,
-                    status=JobStatus.PENDING,
-                    started_at=None,
-                    completed_at=None,
-                    kept_since=None,
-                    failed_files=jobs.c.failed_files - again,
-                    error_message=None,
-                    results=None,
-                )
-            )
-            counting.move(
-                connection,
-                {
-                    counting.FILES + "failed": -again,
-                    counting.FILES + "pending": again,
-                    counting.JOBS + before: -1,
-                    counting.JOBS + "pending": 1,
-                },
-            )
-            return before, again
-
     def annotate(self, job_id: str, metadata: Mapping[str, object]) -> None:
         """Add to what the owner noted on the job."""
         with self._database.write() as connection:
@@ -278,10 +196,6 @@ class JobStore:
             (number,) = changes.take(connection)
             noted = update(jobs).where(jobs.c.id == job_id).values(metadata=json.dumps(merged), changed=number)
             connection.execute(noted)
-
-    def _status(self, connection: Connection, job_id: str) -> JobStatus | None:
-        status = connection.execute(select(jobs.c.status).where(jobs.c.id == job_id)).scalar()
-        return None if status is None else JobStatus(status)
 
     def expire(self, now: datetime, ended_before: datetime, limit: int) -> tuple[int, list[str]]:
         """Delete up to `limit` jobs that ended before a moment; how many, and the keys of their bytes."""

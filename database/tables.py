@@ -182,13 +182,7 @@ history = Table(
     Column("detail", Text),
     # The line of the whole, when it was one act on many jobs.
     Column("part_of", Integer),
-    Index(
-        "ix_history_job",
-        "job_id",
-        "id",
-        sqlite_where=text("job_id IS NOT NULL"),
-        postgresql_where=text("job_id IS NOT NULL"),
-    ),
+    Index("ix_history_job", "job_id", "id"),
     Index(
         "ix_history_acts",
         "id",

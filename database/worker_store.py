@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert, select, update
 
 from database.engine import Database
+from database.history_store import NewLine, note
 from database.rows import to_worker
 from database.tables import switches, workers
 from job import WorkerState, timestamp
@@ -46,11 +47,17 @@ class WorkerStore:
         with self._database.read() as connection:
             return [to_worker(row) for row in connection.execute(WORKERS).mappings()]
 
-    def set_paused(self, paused: bool) -> None:
+    def set_paused(self, now: datetime, paused: bool, by: str | None) -> bool:
+        """Whether that was a change; it is a line of the history then."""
         with self._database.write() as connection:
-            connection.execute(delete(switches).where(switches.c.name == PAUSED))
+            if (connection.execute(IS_PAUSED).first() is not None) is paused:
+                return False
             if paused:
                 connection.execute(insert(switches).values(name=PAUSED, value="true"))
+            else:
+                connection.execute(delete(switches).where(switches.c.name == PAUSED))
+            note(connection, now, [NewLine("pause" if paused else "resume", by)])
+            return True
 
     def is_paused(self) -> bool:
         with self._database.read() as connection:

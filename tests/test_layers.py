@@ -20,6 +20,7 @@ ROWS = (
     ("job_worker",),
     ("outcomes", "direct_work", "warm_up"),
     ("operations", "queue_manager", "model_downloads"),
+    ("acts",),
     ("submission", "retention", "idempotency", "reuse", "board"),
     (
         "models",

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, Field
 
 from board import Bench
+from database.history_store import Line
 from job import JobFile, JobStatus
 from web.schemas import RESULT_PATH
 
@@ -129,4 +130,53 @@ def file_view(file: JobFile) -> FileView:
         input_preview=f"{preview}/input" if done else None,
         result_preview=f"{preview}/result" if done else None,
         url=f"{RESULT_PATH.format(job_id=file.job_id)}/{file.position}" if done else None,
+    )
+
+
+class LineView(BaseModel):
+    id: int
+    at: str
+    act: str = Field(
+        description="cancel, retry, priority, pause, resume; failed, attempt_failed and worker_lost of a file."
+    )
+    by: str | None = Field(description="Address of whoever did it; python for a program on the service's side.")
+    job_id: str | None
+    index: int | None
+    code: str | None
+    detail: str | None
+
+
+class HistoryView(BaseModel):
+    history: list[LineView]
+    next: int | None = Field(description="Pass as `cursor` to get the next ones.")
+
+
+class JobHistoryView(BaseModel):
+    history: list[LineView]
+
+
+class RefusedView(BaseModel):
+    job_id: str
+    reason: str
+
+
+class TallyView(BaseModel):
+    changed: int
+    refused: list[RefusedView] = Field(description="The first 20.")
+    refused_count: int
+    left: int = Field(description="Jobs that still match: repeat the request with this `as_of` until it is 0.")
+    as_of: str
+    until: str
+
+
+def line_view(line: Line) -> LineView:
+    return LineView(
+        id=line.id,
+        at=line.at,
+        act=line.act,
+        by=line.by,
+        job_id=line.job_id,
+        index=line.position,
+        code=line.code,
+        detail=line.detail,
     )

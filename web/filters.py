@@ -54,6 +54,11 @@ class Filter(BaseModel):
             until=self.until,
         )
 
+    def in_words(self) -> str:
+        """For the history."""
+        said = [f"{name} {value}" for name, value in self.model_dump(mode="json", exclude_none=True).items()]
+        return ", ".join(said) or "all"
+
 
 class ListQuery(Filter):
     """Query of a listing."""

@@ -1,15 +1,14 @@
-"""The queue over HTTP: submit, look, download, cancel, pause."""
+"""The queue over HTTP: look and download."""
 
 import base64
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from errors import InvalidRequest
 from queue_manager import QueueManager
 from web import results, schemas
-from web.access import own_origin
 from web.dependencies import PROBLEM, Queue, ServiceSettings
 from web.filters import ListQuery
 from worker_report import seconds_for
@@ -110,24 +109,6 @@ def as_mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-@router.post("/job/{job_id}/cancel")
-def cancel(
-    queue: Queue,
-    job_id: str,
-    force: Annotated[bool, Query(description="Stop a running job too; what has finished stays.")] = False,
-) -> schemas.ActView:
-    """Cancel a pending job."""
-    job = queue.cancel_job(job_id, force)
-    return schemas.ActView(job_id=job.id, status=job.status, message="Job cancelled successfully")
-
-
-@router.post("/job/{job_id}/retry")
-def retry(queue: Queue, job_id: str) -> schemas.ActView:
-    """Queue the failed files of an ended job again; the others keep their results."""
-    job = queue.retry_job(job_id)
-    return schemas.ActView(job_id=job.id, status=job.status, message="The failed files are queued again")
-
-
 @router.get("/job/{job_id}/result", response_class=Response, responses=PICTURE)
 def result(request: Request, queue: Queue, job_id: str) -> Response:
     """The picture of a job of one file; a ZIP of a batch."""
@@ -141,17 +122,3 @@ def result(request: Request, queue: Queue, job_id: str) -> Response:
 def nth_result(request: Request, queue: Queue, job_id: str, index: int) -> Response:
     """The picture of one file, counted from 0; there as soon as that file is finished."""
     return results.picture(request, queue.storage, queue.result(job_id, index))
-
-
-@router.post("/pause", dependencies=[Depends(own_origin)])
-def pause(queue: Queue) -> schemas.PauseView:
-    """Finish what is running and begin nothing new."""
-    queue.set_paused(True)
-    return schemas.PauseView(paused=True)
-
-
-@router.post("/resume", dependencies=[Depends(own_origin)])
-def resume(queue: Queue) -> schemas.PauseView:
-    """Go on after a pause."""
-    queue.set_paused(False)
-    return schemas.PauseView(paused=False)

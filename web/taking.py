@@ -130,5 +130,7 @@ async def ended_in_time(
         if idempotency_key is None:
             logger.info("job %s: its client hung up", job_id)
             with contextlib.suppress(IllegalTransition):  # it has ended meanwhile
-                await run_in_threadpool(service.queue.cancel_job, job_id, force=True)
+                await run_in_threadpool(
+                    service.queue.cancel_job, job_id, force=True, by=None, detail="The client hung up."
+                )
         raise

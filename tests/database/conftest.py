@@ -1,5 +1,6 @@
 import pytest
 
+from database.act_store import ActStore
 from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore
@@ -19,3 +20,8 @@ def files(database: Database) -> FileStore:
 @pytest.fixture
 def workers(database: Database) -> WorkerStore:
     return WorkerStore(database)
+
+
+@pytest.fixture
+def acts(database: Database) -> ActStore:
+    return ActStore(database)

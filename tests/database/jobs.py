@@ -11,10 +11,11 @@ from database import changes
 from database.engine import Database
 from database.job_store import JobStore
 from database.tables import counters, job_files, jobs
-from job import JobStatus, NewFile, Outcome, Priority
+from job import Act, Deed, JobStatus, NewFile, Outcome, Priority
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
 LEASE_SECONDS = 60.0
+CANCEL, FORCE, RETRY = Act(Deed.CANCEL), Act(Deed.CANCEL, force=True), Act(Deed.RETRY)
 OUTCOME = Outcome("results/a/0-t", 10, "ab" * 32, "image/png", "png", 4, 3, 0.5, {"first_frame": True})
 
 

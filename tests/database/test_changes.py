@@ -8,13 +8,14 @@ from alembic import command
 from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 
+from database.act_store import ActStore
 from database.change_store import SINCE, ChangeStore
 from database.engine import Database
 from database.file_store import MAX_LOST_LEASES, FileStore
 from database.job_store import JobStore
 from database.migrate import configuration, upgrade
-from job import JobStatus
-from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job
+from job import Act, JobStatus
+from tests.database.jobs import CANCEL, FORCE, LEASE_SECONDS, NOW, OUTCOME, RETRY, add_job
 from tests.database.test_upgrades import insert, job_row
 
 LATE = NOW + timedelta(seconds=LEASE_SECONDS)
@@ -35,6 +36,10 @@ def take_one(files: FileStore) -> tuple[int, str]:
     return file.id, "t"
 
 
+def do(jobs: JobStore, act: Act, job_id: str) -> None:
+    ActStore(jobs._database).do(NOW, act, [job_id], None)
+
+
 # What happens to a job of two files, of which one is being worked on when there is a lease.
 VISIBLE: dict[str, Callable[[JobStore, FileStore, str, tuple[int, str]], object]] = {
     "a file completed": lambda jobs, files, job_id, lease: files.complete(NOW, *lease, OUTCOME),
@@ -42,15 +47,15 @@ VISIBLE: dict[str, Callable[[JobStore, FileStore, str, tuple[int, str]], object]
     "an attempt failed": lambda jobs, files, job_id, lease: files.retry_later(NOW, *lease, "a", "b", 5),
     "given back": lambda jobs, files, job_id, lease: files.release([lease]),
     "its lease expired": lambda jobs, files, job_id, lease: files.expire_leases(LATE, LEASE_SECONDS),
-    "cancelled": lambda jobs, files, job_id, lease: jobs.cancel(NOW, job_id, list(JobStatus)),
+    "cancelled": lambda jobs, files, job_id, lease: do(jobs, FORCE, job_id),
     "annotated": lambda jobs, files, job_id, lease: jobs.annotate(job_id, {"a": "b"}),
 }
 INVISIBLE: dict[str, Callable[[JobStore, FileStore, str, tuple[int, str]], object]] = {
     "a heartbeat": lambda jobs, files, job_id, lease: files.heartbeat(NOW, [lease], LEASE_SECONDS),
     "another file of it taken": lambda jobs, files, job_id, lease: take_one(files),
     "nothing to free": lambda jobs, files, job_id, lease: files.expire_leases(NOW, LEASE_SECONDS),
-    "not in a state to be cancelled": lambda jobs, files, job_id, lease: jobs.cancel(NOW, job_id, []),
-    "not in a state to be retried": lambda jobs, files, job_id, lease: jobs.retry(NOW, job_id),
+    "not in a state to be cancelled": lambda jobs, files, job_id, lease: do(jobs, CANCEL, job_id),
+    "not in a state to be retried": lambda jobs, files, job_id, lease: do(jobs, RETRY, job_id),
 }
 
 
@@ -75,7 +80,7 @@ def test_what_they_do_not_see_is_none(jobs: JobStore, files: FileStore, changes:
 
 
 def test_a_job_changes_when_it_is_queued_begun_and_begun_again(
-    jobs: JobStore, files: FileStore, changes: ChangeStore
+    jobs: JobStore, acts: ActStore, files: FileStore, changes: ChangeStore
 ) -> None:
     assert changes.newest() == 0
     job_id = add_job(jobs)
@@ -88,7 +93,7 @@ def test_a_job_changes_when_it_is_queued_begun_and_begun_again(
     seen.append(numbers(changes)[job_id])
     files.fail(NOW, *lease, "code", "message", None)
     seen.append(numbers(changes)[job_id])
-    jobs.retry(NOW, job_id)
+    acts.do(NOW, RETRY, [job_id], None)
     seen.append(numbers(changes)[job_id])
     assert seen == sorted(set(seen))
     assert changes.newest() == seen[-1]
@@ -144,6 +149,6 @@ def test_jobs_of_the_version_before_change_from_now_on(empty_database: Database)
     upgrade(empty_database)
     changes, jobs = ChangeStore(empty_database), JobStore(empty_database)
     assert (changes.newest(), changes.since(0, 10)) == (0, [])
-    jobs.cancel(NOW, "waiting", list(JobStatus))
+    do(jobs, CANCEL, "waiting")
     assert numbers(changes) == {"waiting": 1}
     assert {"waiting": 1, add_job(jobs): 2} == numbers(changes)

@@ -6,13 +6,26 @@ from datetime import timedelta
 
 import pytest
 
+from database.act_store import ActStore, Whole
 from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore
 from database.worker_store import WorkerStore
 from errors import LeaseLost
-from job import FILE_TRANSITIONS, TRANSITIONS, JobStatus
-from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, contradictions, counted, recounted, states
+from job import FILE_TRANSITIONS, TRANSITIONS, Act, Deed, Priority
+from tests.database.jobs import (
+    CANCEL,
+    FORCE,
+    LEASE_SECONDS,
+    NOW,
+    OUTCOME,
+    RETRY,
+    add_job,
+    contradictions,
+    counted,
+    recounted,
+    states,
+)
 from tests.queues import worker_state
 
 STEPS = 150
@@ -25,6 +38,7 @@ class Life:
         self.random = random.Random(seed)
         self.now = NOW
         self.jobs, self.files, self.workers = JobStore(database), FileStore(database), WorkerStore(database)
+        self.people = ActStore(database)
         self.job_ids: list[str] = []
         self.leases: list[tuple[int, str]] = []
         self.acts: dict[Callable[[], None], int] = {
@@ -38,6 +52,7 @@ class Life:
             self.heartbeat: 1,
             self.cancel: 1,
             self.retry: 2,
+            self.act_on_many: 2,
             self.let_time_pass: 1,
             self.die: 1,
             self.clean_up: 1,
@@ -92,11 +107,17 @@ class Life:
         self.files.heartbeat(self.now, self.leases[-3:], LEASE_SECONDS)
 
     def cancel(self) -> None:
-        running = [JobStatus.PROCESSING] if self.random.random() < 0.5 else []
-        self.jobs.cancel(self.now, self.a_job(), [JobStatus.PENDING, *running])
+        self.people.do(self.now, FORCE if self.random.random() < 0.5 else CANCEL, [self.a_job()], "tester")
 
     def retry(self) -> None:
-        self.jobs.retry(self.now, self.a_job())
+        self.people.do(self.now, RETRY, [self.a_job()], "tester")
+
+    def act_on_many(self) -> None:
+        priority = Act(Deed.PRIORITY, priority=self.random.choice(list(Priority)))
+        act = self.random.choices([CANCEL, FORCE, RETRY, priority], [1, 1, 4, 6])[0]
+        some = {self.a_job() for _ in range(4)}
+        done = self.people.do(self.now, act, some, "tester", whole=Whole("some"))
+        assert done.details.keys() <= done.before.keys() <= some
 
     def let_time_pass(self) -> None:
         self.now += timedelta(seconds=self.random.choice([5, 40, 90]))

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from database.act_store import ActStore
 from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore
 from job import JobStatus, preview_keys, timestamp
-from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, counted
+from tests.database.jobs import CANCEL, FORCE, LEASE_SECONDS, NOW, OUTCOME, RETRY, add_job, counted
 
 
 def end(files: FileStore, *, failed: bool = False) -> None:
@@ -101,11 +102,11 @@ def test_a_failed_job_says_why_in_a_sentence(
     assert (job.status, job.error_message) == (JobStatus.FAILED, expected)
 
 
-def test_a_cancelled_job_keeps_what_had_finished(jobs: JobStore, files: FileStore) -> None:
+def test_a_cancelled_job_keeps_what_had_finished(jobs: JobStore, acts: ActStore, files: FileStore) -> None:
     job_id = add_job(jobs, 3)
     done, _running = files.claim(NOW, 2, "worker-1", "token", LEASE_SECONDS)
     files.complete(NOW, done.id, "token", OUTCOME)
-    assert jobs.cancel(NOW, job_id, [JobStatus.PENDING, JobStatus.PROCESSING]) is JobStatus.PROCESSING
+    assert acts.do(NOW, FORCE, [job_id], None).before == {job_id: JobStatus.PROCESSING}
     job = jobs.get(job_id)
     assert job is not None
     assert (job.status, job.processed_files, job.completed_at) == (JobStatus.CANCELLED, 1, timestamp(NOW))
@@ -115,30 +116,32 @@ def test_a_cancelled_job_keeps_what_had_finished(jobs: JobStore, files: FileStor
 
 
 def test_cancelling_from_a_state_that_was_not_named_changes_nothing(
-    database: Database, jobs: JobStore, files: FileStore
+    database: Database, jobs: JobStore, acts: ActStore, files: FileStore
 ) -> None:
     job_id = add_job(jobs)
     files.claim(NOW, 1, "worker-1", "token", LEASE_SECONDS)
     before = jobs.get(job_id), jobs.files(job_id), counted(database)
-    assert jobs.cancel(NOW, job_id, [JobStatus.PENDING]) is JobStatus.PROCESSING
+    done = acts.do(NOW, CANCEL, [job_id], None)
+    assert (done.before, done.details) == ({job_id: JobStatus.PROCESSING}, {})
     assert (jobs.get(job_id), jobs.files(job_id), counted(database)) == before
 
 
-def test_a_retry_makes_a_failed_job_as_good_as_new(jobs: JobStore, files: FileStore) -> None:
+def test_a_retry_makes_a_failed_job_as_good_as_new(jobs: JobStore, acts: ActStore, files: FileStore) -> None:
     job_id = add_job(jobs, 2)
     fresh, fresh_files = jobs.get(job_id), jobs.files(job_id)
     end(files, failed=True)
-    assert jobs.retry(NOW, job_id) == (JobStatus.FAILED, 2)
+    done = acts.do(NOW, RETRY, [job_id], None)
+    assert (done.before, done.details) == ({job_id: JobStatus.FAILED}, {job_id: "2 failed files"})
     again = jobs.get(job_id)
     assert fresh is not None
     assert again is not None
     assert (replace(again, changed=fresh.changed), jobs.files(job_id)) == (fresh, fresh_files)
 
 
-def test_unknown_jobs_are_none(jobs: JobStore) -> None:
+def test_unknown_jobs_are_none(jobs: JobStore, acts: ActStore) -> None:
     assert jobs.get("nobody") is None
-    assert jobs.cancel(NOW, "nobody", [JobStatus.PENDING]) is None
-    assert jobs.retry(NOW, "nobody") == (None, 0)
+    for act in (CANCEL, RETRY):
+        assert acts.do(NOW, act, ["nobody"], None).before == {}
     assert jobs.file("nobody", 0) is None
     assert jobs.files("nobody") == []
 

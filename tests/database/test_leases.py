@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from database.act_store import ActStore
 from database.engine import Database
 from database.file_store import MAX_LOST_LEASES, FileStore
 from database.job_store import JobStore
 from database.worker_store import WorkerStore
 from errors import LeaseLost
 from job import JobFile, JobStatus, timestamp
-from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, contradictions, counted, recounted
+from tests.database.jobs import FORCE, LEASE_SECONDS, NOW, OUTCOME, RETRY, add_job, contradictions, counted, recounted
 from tests.queues import worker_state
 
 Report = Callable[[FileStore, int, str], None]
@@ -71,11 +72,11 @@ def test_a_late_worker_cannot_report_on_a_file_that_waits_again(
 
 
 def test_nothing_is_reported_on_a_cancelled_file(
-    database: Database, jobs: JobStore, files: FileStore, report: Report
+    database: Database, jobs: JobStore, acts: ActStore, files: FileStore, report: Report
 ) -> None:
     job_id = add_job(jobs)
     claimed = claim_one(files)
-    jobs.cancel(NOW, job_id, [JobStatus.PENDING, JobStatus.PROCESSING])
+    acts.do(NOW, FORCE, [job_id], None)
     assert_refused(database, jobs, files, claimed, report)
 
 
@@ -145,14 +146,14 @@ def test_a_file_whose_host_dies_every_time_ends_failed(database: Database, jobs:
     assert contradictions(database) == []
 
 
-def test_a_retry_forgives_lost_leases(jobs: JobStore, files: FileStore) -> None:
+def test_a_retry_forgives_lost_leases(jobs: JobStore, acts: ActStore, files: FileStore) -> None:
     job_id = add_job(jobs)
     now = NOW
     for _ in range(MAX_LOST_LEASES):
         claim_one(files, now=now)
         now += timedelta(seconds=LEASE_SECONDS)
         files.expire_leases(now, LEASE_SECONDS)
-    jobs.retry(now, job_id)
+    acts.do(now, RETRY, [job_id], None)
     claim_one(files, now=now)
     assert len(files.expire_leases(now + timedelta(seconds=LEASE_SECONDS), LEASE_SECONDS)) == 1
 
@@ -192,13 +193,13 @@ def test_an_outcome_is_kept_whole(jobs: JobStore, files: FileStore) -> None:
 
 
 def test_results_published_together_each_need_their_own_lease(
-    database: Database, jobs: JobStore, files: FileStore
+    database: Database, jobs: JobStore, acts: ActStore, files: FileStore
 ) -> None:
     batch, single, cancelled = add_job(jobs, 3), add_job(jobs), add_job(jobs)
     first, second, third, alone, gone = files.claim(NOW, 5, "worker-1", "mine", LEASE_SECONDS)
     files.release([(second.id, "mine")])
     assert claim_one(files, "theirs").id == second.id
-    jobs.cancel(NOW, cancelled, [JobStatus.PROCESSING])
+    acts.do(NOW, FORCE, [cancelled], None)
     reports = [(file.id, "mine", OUTCOME) for file in (gone, alone, third, second, first)]
     assert files.complete_many(NOW, reports) == {second.id, gone.id}
     assert [file.status for file in jobs.files(batch)] == ["completed", "processing", "completed"]

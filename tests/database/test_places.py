@@ -5,21 +5,21 @@ from sqlalchemy import update
 from sqlalchemy.dialects import sqlite
 
 from database import places
+from database.act_store import ActStore
 from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore
 from database.places import COUNTED_FILES
 from database.tables import job_files
-from job import JobStatus
-from tests.database.jobs import LEASE_SECONDS, NOW, add_job
+from tests.database.jobs import CANCEL, LEASE_SECONDS, NOW, add_job
 
 MANY = COUNTED_FILES + 200
 
 
-def test_a_near_place_is_exact_whatever_is_missing_before_it(jobs: JobStore, files: FileStore) -> None:
+def test_a_near_place_is_exact_whatever_is_missing_before_it(jobs: JobStore, acts: ActStore, files: FileStore) -> None:
     add_job(jobs, 10)
     cancelled, last = add_job(jobs, 5), add_job(jobs)
-    jobs.cancel(NOW, cancelled, [JobStatus.PENDING])
+    acts.do(NOW, CANCEL, [cancelled], None)
     files.claim(NOW, 3, "worker", "token", LEASE_SECONDS)
     assert jobs.pending_before(last) == 7
 
@@ -32,22 +32,24 @@ def test_a_far_place_is_exact_in_a_queue_without_gaps(jobs: JobStore, files: Fil
     assert jobs.pending_before(last) == MANY - 50
 
 
-def test_a_far_place_is_between_what_was_counted_and_all_that_wait(jobs: JobStore) -> None:
+def test_a_far_place_is_between_what_was_counted_and_all_that_wait(jobs: JobStore, acts: ActStore) -> None:
     add_job(jobs, COUNTED_FILES)
     cancelled = add_job(jobs, MANY)
     last = add_job(jobs)
-    jobs.cancel(NOW, cancelled, [JobStatus.PENDING])
+    acts.do(NOW, CANCEL, [cancelled], None)
     add_job(jobs, 100)
     estimated = jobs.pending_before(last)
     assert estimated is not None
     assert COUNTED_FILES <= estimated <= COUNTED_FILES + 100
 
 
-def test_what_has_waited_for_long_at_the_head_does_not_spoil_the_estimate(jobs: JobStore, files: FileStore) -> None:
+def test_what_has_waited_for_long_at_the_head_does_not_spoil_the_estimate(
+    jobs: JobStore, acts: ActStore, files: FileStore
+) -> None:
     add_job(jobs)
     (straggler,) = files.claim(NOW, 1, "worker", "token", LEASE_SECONDS)
     gone = add_job(jobs, MANY)
-    jobs.cancel(NOW, gone, [JobStatus.PENDING])
+    acts.do(NOW, CANCEL, [gone], None)
     files.retry_later(NOW, straggler.id, "token", "timeout", "It took too long.", 5)
     add_job(jobs, MANY)
     last = add_job(jobs)

@@ -25,6 +25,6 @@ def test_a_worker_that_left_is_forgotten(workers: WorkerStore) -> None:
 
 def test_the_queue_can_be_paused_twice_and_resumed_twice(workers: WorkerStore) -> None:
     assert not workers.is_paused()
-    for paused in (True, True, False, False):
-        workers.set_paused(paused)
+    for paused, changes in ((True, True), (True, False), (False, True), (False, False)):
+        assert workers.set_paused(NOW, paused, "tester") is changes
         assert workers.is_paused() is paused

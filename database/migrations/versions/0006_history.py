@@ -21,10 +21,9 @@ def upgrade() -> None:
         sa.Column("part_of", sa.Integer),
         sqlite_autoincrement=True,
     )
-    of_a_job = sa.text("job_id IS NOT NULL")
     of_the_queue = sa.text("job_id IS NULL")
     by_people = sa.text("actor IS NOT NULL AND part_of IS NULL")
-    op.create_index("ix_history_job", "history", ["job_id", "id"], sqlite_where=of_a_job, postgresql_where=of_a_job)
+    op.create_index("ix_history_job", "history", ["job_id", "id"])
     op.create_index("ix_history_acts", "history", ["id"], sqlite_where=by_people, postgresql_where=by_people)
     op.create_index("ix_history_queue", "history", ["at"], sqlite_where=of_the_queue, postgresql_where=of_the_queue)
     op.create_table(
