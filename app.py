@@ -33,6 +33,7 @@ from submission import Limits
 from web import (
     act_routes,
     board_routes,
+    docs_routes,
     event_routes,
     health_routes,
     page_routes,
@@ -128,12 +129,21 @@ def create_app(settings: Settings) -> FastAPI:
             queue.database.close()
 
     catalog.find(settings.default_model)
-    app = FastAPI(title="rembg microservice", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="rembg microservice",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        # FastAPI's own pages load their scripts from another host: see web/docs_routes.py.
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.settings = settings
     app.state.stopping = False
     app.state.weights = open_store(os.environ)
     app.state.fetching = FetchSlots(fetcher_of(settings))
     problems.register(app)
+    docs_routes.register(app)
     app.include_router(submit_routes.router)
     app.include_router(remove_routes.router)
     app.include_router(rembg_routes.router)

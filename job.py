@@ -84,6 +84,7 @@ class JobFile:
     worker_id: str | None
     input_key: str
     input_bytes: int
+    input_sha256: str
     input_format: str
     lease_token: str | None
     output_key: str | None
@@ -239,7 +240,7 @@ class Outcome:
 
 # Small pictures that are kept beside a result, and their types.
 PreviewOf = Literal["input", "result"]
-PREVIEW_TYPES: Mapping[PreviewOf, str] = {"input": "image/jpeg", "result": "image/png"}
+PREVIEW_TYPES: Mapping[PreviewOf, str] = {"input": "image/jpeg", "result": "image/webp"}
 
 
 def preview_key(output_key: str, of: PreviewOf) -> str:

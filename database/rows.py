@@ -61,6 +61,7 @@ def to_file(row: RowMapping) -> JobFile:
         worker_id=row["worker_id"],
         input_key=row["input_key"],
         input_bytes=row["input_bytes"],
+        input_sha256=row["input_sha256"],
         input_format=row["input_format"],
         lease_token=row["lease_token"],
         output_key=row["output_key"],

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/queue", tags=["queue"], responses=PROBLEM)
 
 @router.get("/job/{job_id}/preview/{index}/{of}", response_class=Response, responses=PREVIEW)
 def preview(request: Request, queue: Queue, job_id: str, index: int, of: PreviewOf) -> Response:
-    """A finished file in small: the picture that came (JPEG), or its result (PNG); at most 320 pixels a side."""
+    """A finished file in small: the picture that came (JPEG), or its result (WebP); at most 320 pixels a side."""
     data = stored_preview(queue, job_id, index, of)
     etag = f'"{hashlib.sha256(data).hexdigest()}"'
     unchanged = results.not_modified(request, etag)

@@ -28,7 +28,7 @@ def seen(data: bytes, kind: str) -> Image.Image:
 
 
 def of_both(result: Result) -> tuple[Image.Image, Image.Image]:
-    return seen(result.previews["input"], "JPEG"), seen(result.previews["result"], "PNG")
+    return seen(result.previews["input"], "JPEG"), seen(result.previews["result"], "WEBP")
 
 
 def disc(side: int, colour: Pixels) -> Pixels:
@@ -64,17 +64,16 @@ def test_what_is_small_keeps_its_size(session: Session) -> None:
 def test_every_shape_fits(width: int, height: int, size: tuple[int, int]) -> None:
     pixels = np.full((height, width, 4), 255, np.uint8)
     assert seen(previews.of_input(Picture(pixels)), "JPEG").size == size
-    assert seen(previews.of_result([pixels], [], None, PARAMS), "PNG").size == size
+    assert seen(previews.of_result([pixels], [], None, PARAMS), "WEBP").size == size
 
 
 @pytest.mark.parametrize("side", [400, 700, 2500])
 def test_no_edge_is_darkened_by_what_cannot_be_seen(side: int) -> None:
-    made = np.asarray(seen(previews.of_result([disc(side, GREEN)], [], None, PARAMS), "PNG"))
-    visible = made[made[..., 3] > 32]
-    assert len(visible) > 1000
-    assert largest_difference(visible[:, :3], np.broadcast_to(GREEN, (len(visible), 3))) <= 8
-    assert not made[made[..., 3] == 0].any()
-    assert ((made[..., 3] > 0) & (made[..., 3] < 255)).any(), "it is soft"
+    made = np.asarray(seen(previews.of_result([disc(side, GREEN)], [], None, PARAMS), "WEBP"))
+    edge = made[(made[..., 3] > 32) & (made[..., 3] < 224)]
+    assert len(edge) > 100, "it is soft"
+    assert np.abs(edge[:, :3].mean(axis=0) - GREEN).max() < 16
+    assert (made[..., 3] == 0).mean() > 0.5
 
 
 def test_a_transparent_picture_is_shown_before_white() -> None:
@@ -85,16 +84,17 @@ def test_a_transparent_picture_is_shown_before_white() -> None:
 
 def test_of_a_result_without_transparency_there_is_none() -> None:
     given = PARAMS.model_copy(update={"format": "jpg"})
-    made = np.asarray(seen(previews.of_result([disc(700, GREEN)], [], None, given), "PNG"))
-    assert made[..., 3].min() == 255
-    assert np.array_equal(made[0, 0, :3], WHITE)
+    made = np.asarray(seen(previews.of_result([disc(700, GREEN)], [], None, given), "WEBP"))
+    assert made.shape == (320, 320, 3)
+    assert np.array_equal(made[0, 0], WHITE)
 
 
 def test_of_a_mask_there_is_a_small_mask(session: Session) -> None:
     _, made = of_both(cut(COFFEE.read_bytes(), session, output="mask"))
-    assert made.mode == "L"
+    mask = np.asarray(made, int)
+    assert np.ptp(mask, axis=2).max() <= 2, "it is grey"
     _, cutout = of_both(cut(COFFEE.read_bytes(), session))
-    assert largest_difference(np.asarray(made), np.asarray(cutout)[..., 3]) <= 2
+    assert np.abs(mask[..., 0] - np.asarray(cutout)[..., 3]).mean() < 3
 
 
 @pytest.mark.parametrize("output", ["both", "layers"])
@@ -107,7 +107,7 @@ def test_what_stands_behind_and_the_frame_are_seen(session: Session) -> None:
     result = cut(COFFEE.read_bytes(), session, background_color="#1ec828", crop="true")
     source, made = of_both(result)
     assert source.size != made.size
-    assert np.array_equal(np.asarray(made)[0, 0], [*GREEN, 255])
+    assert np.abs(np.asarray(made, int)[0, 0] - GREEN).max() <= 4
 
 
 def test_several_cutouts_stand_one_below_the_other() -> None:
@@ -125,7 +125,7 @@ def test_colours_are_read_by_their_profile(session: Session) -> None:
 def test_a_long_profile_is_left_out() -> None:
     given = Picture(np.full((8, 8, 4), 255, np.uint8), icc_profile=rgb_profile() + bytes(4096))
     assert "icc_profile" not in seen(previews.of_input(given), "JPEG").info
-    assert "icc_profile" not in seen(previews.of_result([given.rgba], [], given.icc_profile, PARAMS), "PNG").info
+    assert "icc_profile" not in seen(previews.of_result([given.rgba], [], given.icc_profile, PARAMS), "WEBP").info
 
 
 def test_that_of_the_input_has_its_own_transparency_not_the_masks(session: Session) -> None:

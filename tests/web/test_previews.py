@@ -15,7 +15,7 @@ from tests.service import SAMPLES, Service
 from tests.web.shapes import problem
 from tests.web.site import Site
 
-KINDS = {"input": "image/jpeg", "result": "image/png"}
+KINDS = {"input": "image/jpeg", "result": "image/webp"}
 
 
 def address(job_id: str, of: str = "input", index: object = 0) -> str:
@@ -94,7 +94,7 @@ def test_the_service_makes_them_of_real_pictures(service: Service) -> None:
         shown.load()
         assert shown.size == (240, 320)
         assert not shown.getexif()
-    assert (shown.mode, len(answer.content) < 150_000) == ("RGBA", True)
+    assert (shown.mode, len(answer.content) < 30_000) == ("RGBA", True)
     with Image.open(BytesIO(requests.get(service.url + address(job_id, index=1), timeout=10).content)) as shown:
         assert max(shown.size) == 320
 
