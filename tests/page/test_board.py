@@ -91,7 +91,7 @@ def test_a_job_is_read_by_keyboard_alone(page: Page, service: Service, mark: str
     page.keyboard.press("/")
     page.keyboard.type(mark)
     expect(page.locator("#rows tr")).to_have_count(2)
-    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
     page.keyboard.press("j")
     page.keyboard.press("j")
     expect(row(page, f"{mark}.jpg").get_by_role("link")).to_be_focused()

@@ -12,7 +12,11 @@ export function makeFilters(go) {
   const form = find("#filters"), fields = form.elements, range = find(".range", form);
   let timer = 0, typed = false, chosen = false;
 
-  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    // Back to the list: j and k are letters no more.
+    fields.text.blur();
+  });
   fields.text.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
