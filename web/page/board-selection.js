@@ -10,7 +10,7 @@ export function makeSelection(list, act) {
   let whole = false, anchor = null;
 
   const said = make("b", { className: "number", role: "status" });
-  const all = make("button", { type: "button", className: "button compact quiet", onclick: () => { whole = true; show(); } });
+  const all = make("button", { type: "button", className: "button compact quiet", onclick: selectAll });
   const button = (kind, label, picture) =>
     make("button", { type: "button", className: `button compact${kind === "cancel" ? " danger" : ""}`, onclick: () => act(kind) }, picture && icon(picture), label);
   bar.append(said, all, make("span", { className: "acts" }, button("retry", "Retry", "retry"), button("cancel", "Cancel", "close"), button("priority", "Priority…")),
@@ -41,13 +41,20 @@ export function makeSelection(list, act) {
     all.textContent = `Select all ${total.text} that match`;
   }
 
+  function selectAll() {
+    whole = true;
+    show();
+    // The button is gone now; whoever uses the keyboard is not.
+    find(".acts button", bar).focus({ preventScroll: true });
+  }
+
   function clear() {
     const inside = bar.contains(document.activeElement);
     picked.clear();
     whole = false;
     anchor = null;
     show();
-    if (inside) pickPage.focus();
+    if (inside) pickPage.focus({ preventScroll: true });
   }
 
   pickPage.addEventListener("change", () => {

@@ -66,7 +66,10 @@ function closeDetail() {
 
 async function run(kind, scope) {
   if (!(await act(kind, scope))) return;
-  if (!scope.jobs) selection.clear();
+  if (!scope.jobs) {
+    selection.clear();
+    list.load(view);
+  }
   audit.refresh().catch(complain);
   detail.reload();
   // Where no stream tells what changed, the page asks.
