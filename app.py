@@ -159,7 +159,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health_routes.router)
     app.include_router(session_routes.router)
     app.include_router(page_routes.router)
-    app.mount("/page", page_routes.files)
+    app.mount("/page", page_routes.zipped_files)
     if settings.api_token is not None:
         app.add_middleware(TokenGate, token=settings.api_token.get_secret_value())
     app.add_middleware(RemoveBgErrors)

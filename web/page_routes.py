@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -43,6 +44,8 @@ class PageFiles(StaticFiles):
 
 
 files = PageFiles(directory=PAGE_DIR)
+# A third of the bytes for phones far from the service.
+zipped_files = GZipMiddleware(files, minimum_size=1000)
 router = APIRouter(include_in_schema=False, default_response_class=FileResponse)
 
 

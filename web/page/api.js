@@ -1,6 +1,6 @@
 // Calls to the service. A problem becomes an Error whose message a person understands.
 
-import { find, make } from "./dom.js";
+import { find, make, toast } from "./dom.js";
 
 export class Problem extends Error {
   /** `code` is the service's stable code; "offline" when it could not be reached. */
@@ -13,6 +13,11 @@ export class Problem extends Error {
 }
 
 export const OFFLINE = "The service cannot be reached. It is tried again; nothing that was queued is lost.";
+
+/** For what the page asks by itself. That the service is gone is told by the header already. */
+export function complain(problem) {
+  if (problem.code !== "offline") toast(problem.message);
+}
 
 export async function problemOf(answer) {
   const body = await answer.json().catch(() => ({}));
