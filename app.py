@@ -31,6 +31,7 @@ from settings import Settings
 from storage.local import LocalStorage
 from submission import Limits
 from web import (
+    event_routes,
     health_routes,
     page_routes,
     problems,
@@ -42,6 +43,7 @@ from web import (
     submit_routes,
 )
 from web.access import TokenGate
+from web.event_feed import EventFeed
 from web.exposure import listens_beyond_loopback
 from web.head import HeadAsGet
 from web.removebg_errors import RemoveBgErrors
@@ -109,10 +111,11 @@ def create_app(settings: Settings) -> FastAPI:
         worker = init_worker(queue, settings=settings.model_copy(update={"drain_seconds": drain}))
         app.state.queue = queue
         app.state.waiting = Waiting(queue)
+        app.state.feed = EventFeed(queue, settings)
         app.state.worker = worker
         await worker.start()
         spare_the_collector()
-        say_goodbye_first(app, settings.pre_stop_seconds, app.state.waiting.end_soon)
+        say_goodbye_first(app, settings.pre_stop_seconds, (app.state.feed.end, app.state.waiting.end_soon))
         warning = asyncio.create_task(warn_when_open(settings, worker))
         try:
             yield
@@ -133,6 +136,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(rembg_routes.router)
     app.include_router(removebg_routes.router)
     app.include_router(queue_routes.router)
+    app.include_router(event_routes.router)
     app.include_router(health_routes.router)
     app.include_router(session_routes.router)
     app.include_router(page_routes.router)

@@ -123,6 +123,8 @@ class Job:
     error_message: str | None
     results: tuple[Mapping[str, object], ...] | None
     metadata: Mapping[str, object]
+    # Number of its latest change that clients can see; 0 when that was before there were numbers.
+    changed: int
 
     def as_row(self) -> dict[str, object]:
         """Keyed by the columns of `jobs`; what was noted on it, such as retry_count, stands beside them."""

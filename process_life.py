@@ -4,14 +4,18 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn import Server
 
 from errors import ServiceError
+
+# How long answers may still be sent when the service stops, in seconds; gunicorn.conf.py leaves 10 for it.
+LAST_ANSWERS_SECONDS = 8
 
 
 class RefusalInOneLine:
@@ -43,13 +47,22 @@ def have_temporary_folder(fallback: Path) -> None:
         tempfile.tempdir = str(fallback)
 
 
-def say_goodbye_first(app: FastAPI, seconds: float, goodbye: Callable[[], None]) -> None:
+def limit_last_answers(handler: object) -> None:
+    """uvicorn would wait for ever for a client that does not read its answer, and the worker's end waits for that."""
+    server = getattr(handler, "__self__", None)
+    if isinstance(server, Server) and server.config.timeout_graceful_shutdown is None:
+        server.config.timeout_graceful_shutdown = LAST_ANSWERS_SECONDS
+
+
+def say_goodbye_first(app: FastAPI, seconds: float, goodbyes: Sequence[Callable[[], None]]) -> None:
     """On SIGTERM, show /ready false for so long before the web server hears of it and refuses connections.
 
-    `goodbye` is called in the event loop when it does hear of it, or of Ctrl-C: it waits for every open answer then.
+    `goodbyes` are said in the event loop when it does hear of it, or of Ctrl-C: it waits for every open answer then.
     """
     loop = asyncio.get_running_loop()
     of_the_server = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for handler in of_the_server.values():
+        limit_last_answers(handler)
 
     def begin_to_stop(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM and seconds > 0:
@@ -59,7 +72,8 @@ def say_goodbye_first(app: FastAPI, seconds: float, goodbye: Callable[[], None])
             stop(number, frame)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(goodbye)
+        for goodbye in goodbyes:
+            loop.call_soon_threadsafe(goodbye)
         handler = of_the_server[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import retention
+from database.change_store import ChangeStore
 from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore, Page
@@ -59,6 +60,7 @@ class QueueManager:
         self.clock = clock
         self._jobs = JobStore(database)
         self._files = FileStore(database)
+        self.changes = ChangeStore(database)
         self.earlier_results = EarlierResults(self._files, storage)
         self._keys = KeyStore(database)
         self.keys = IdempotencyKeys(self._keys, self._jobs, clock)

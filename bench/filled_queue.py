@@ -96,15 +96,17 @@ def copy(connection: sqlite3.Connection, samples: Mapping[str, Sample], jobs: in
     step = HISTORY / jobs
     chunk: list[tuple[Row, list[Row]]] = []
     for number, made in enumerate(kinds()):
-        chunk.append(copied(made, str(uuid.UUID(int=chance.getrandbits(128), version=4)), begin + number * step))
+        job_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
+        chunk.append(copied(made, job_id, begin + number * step, number + 1))
         if len(chunk) == 10_000:
             write(connection, chunk)
             chunk.clear()
     write(connection, chunk)
+    counted["changes"] = jobs
     connection.executemany("INSERT INTO counters (name, value) VALUES (?, ?)", sorted(counted.items()))
 
 
-def copied(made: Sample, job_id: str, created_at: datetime) -> tuple[Row, list[Row]]:
+def copied(made: Sample, job_id: str, created_at: datetime, change: int) -> tuple[Row, list[Row]]:
     """The same rows under another id and at another time; how far its moments lie apart stays the same."""
     later = created_at - datetime.fromisoformat(made.job["created_at"])
 
@@ -116,7 +118,7 @@ def copied(made: Sample, job_id: str, created_at: datetime) -> tuple[Row, list[R
         return {**row, **times, **keys}
 
     # All pictures are different: none is answered with the result of another.
-    return changed(made.job) | {"id": job_id}, [
+    return changed(made.job) | {"id": job_id, "changed": change}, [
         changed(file) | {"job_id": job_id, "reuse_key": uuid.uuid5(uuid.UUID(job_id), str(position)).hex}
         for position, file in enumerate(made.files)
     ]

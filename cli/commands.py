@@ -58,7 +58,7 @@ def value_in_words(value: object) -> str:
     """A value of JSON as people say it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, list | dict):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)
 

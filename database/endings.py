@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from database import counting
+from database import changes, counting
 from database.rows import to_file
 from database.tables import IS_PROCESSING, jobs
 from database.tables import job_files as files
@@ -76,17 +76,19 @@ def end_files(connection: Connection, now: datetime, endings: Sequence[Ending]) 
         else:
             ended.failed += 1
     if by_job:
+        numbers = changes.take(connection, len(by_job))
         good, bad = (sum(getattr(ended, name) for ended in by_job.values()) for name in ("completed", "failed"))
         moved = {"processing": -good - bad, "completed": good, "failed": bad}
         counting.move(connection, {counting.FILES + name: change for name, change in moved.items()})
-    for job_id, ended in sorted(by_job.items()):
-        count_in_job(connection, now, job_id, ended)
+        for (job_id, ended), number in zip(sorted(by_job.items()), numbers, strict=True):
+            count_in_job(connection, now, job_id, ended, number)
     return lost
 
 
-def count_in_job(connection: Connection, now: datetime, job_id: str, ended: Ended) -> None:
-    """Add to the job's numbers; when its last file has ended, end it and write its results."""
-    job = connection.execute(COUNT_IN_JOB, {"job": job_id, "completed": ended.completed, "failed": ended.failed}).one()
+def count_in_job(connection: Connection, now: datetime, job_id: str, ended: Ended, number: int) -> None:
+    """Add to the job's numbers as a change; when its last file has ended, end it and write its results."""
+    moved = {"job": job_id, "completed": ended.completed, "failed": ended.failed, "number": number}
+    job = connection.execute(COUNT_IN_JOB, moved).one()
     if job.processed_files + job.failed_files < job.total_files:
         return
     all_files = files_of(connection, job_id)
@@ -164,6 +166,7 @@ COUNT_IN_JOB = (
     .values(
         processed_files=jobs.c.processed_files + bindparam("completed"),
         failed_files=jobs.c.failed_files + bindparam("failed"),
+        changed=bindparam("number"),
     )
     .returning(jobs.c.total_files, jobs.c.processed_files, jobs.c.failed_files)
 )

@@ -6,7 +6,7 @@ from functools import cache
 
 from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, or_, select, update
 
-from database import counting
+from database import changes, counting
 from database.endings import RESULT, Ended, Ending, completed, count_in_job, end_files, failed
 from database.engine import Database
 from database.rows import parsed, to_file
@@ -55,17 +55,24 @@ class FileStore:
             )
             claimed = sorted((to_file(row) for row in rows.mappings()), key=lambda file: (file.priority.rank, file.id))
             if claimed:
+                self._start_jobs(connection, {file.job_id for file in claimed}, now)
+                # These were shown as waiting for another attempt.
+                changes.mark(connection, {file.job_id for file in claimed if file.attempts})
                 counting.move(
                     connection,
                     {counting.FILES + "pending": -len(claimed), counting.FILES + "processing": len(claimed)},
                 )
-                self._start_jobs(connection, {file.job_id for file in claimed}, now)
             return claimed
 
     def _start_jobs(self, connection: Connection, job_ids: set[str], now: datetime) -> None:
         # One by one: with several ids SQLite would walk through every pending job instead.
+        numbers = changes.take(connection, len(job_ids))
         started = connection.execute(
-            START_JOB, [{"job": job_id, "moment": timestamp(now)} for job_id in sorted(job_ids)]
+            START_JOB,
+            [
+                {"job": job_id, "moment": timestamp(now), "number": number}
+                for job_id, number in zip(sorted(job_ids), numbers, strict=True)
+            ],
         ).rowcount
         counting.move(connection, {counting.JOBS + "pending": -started, counting.JOBS + "processing": started})
 
@@ -119,8 +126,9 @@ class FileStore:
     ) -> None:
         """Count the attempt and put the file back for later. Raises LeaseLost."""
         with self._database.write() as connection:
-            moved = connection.execute(
-                owned(file_id, token).values(
+            job_id = connection.execute(
+                owned(file_id, token)
+                .values(
                     status=JobStatus.PENDING,
                     attempts=files.c.attempts + 1,
                     available_at=timestamp(now + timedelta(seconds=delay_seconds)),
@@ -129,24 +137,29 @@ class FileStore:
                     error_code=code,
                     error_message=message,
                 )
-            ).rowcount
-            if not moved:
+                .returning(files.c.job_id)
+            ).scalar()
+            if job_id is None:
                 raise LeaseLost(f"File {file_id} is not under the lease {token} any more.")
+            changes.mark(connection, [job_id])
             counting.move(connection, {counting.FILES + "processing": -1, counting.FILES + "pending": 1})
 
     def release(self, leases: Sequence[tuple[int, str]]) -> int:
         """Give files back untouched, for anybody to take at once; how many were still ours."""
         with self._database.write() as connection:
-            released = sum(
-                connection.execute(
-                    owned(file_id, token).values(
-                        status=JobStatus.PENDING, lease_token=None, lease_expires_at=None, worker_id=None
-                    )
-                ).rowcount
+            released = [
+                job_id
                 for file_id, token in leases
-            )
-            counting.move(connection, {counting.FILES + "processing": -released, counting.FILES + "pending": released})
-            return released
+                for job_id in connection.execute(
+                    owned(file_id, token)
+                    .values(status=JobStatus.PENDING, lease_token=None, lease_expires_at=None, worker_id=None)
+                    .returning(files.c.job_id)
+                ).scalars()
+            ]
+            changes.mark(connection, set(released))
+            count = len(released)
+            counting.move(connection, {counting.FILES + "processing": -count, counting.FILES + "pending": count})
+            return count
 
     def expire_leases(self, now: datetime, lease_seconds: float) -> list[JobFile]:
         """Free the files of silent workers. A lease far in the future was written under another clock: expired too."""
@@ -186,6 +199,7 @@ class FileStore:
             hopeless: list[JobFile] = []
             for row in rows:
                 (hopeless if row["lost_leases"] >= MAX_LOST_LEASES else freed).append(to_file(row))
+            changes.mark(connection, {file.job_id for file in (*freed, *hopeless)})
             count = len(freed) + len(hopeless)
             counting.move(connection, {counting.FILES + "processing": -count, counting.FILES + "pending": count})
             for file in hopeless:
@@ -217,7 +231,8 @@ def give_up(connection: Connection, file: JobFile, now: datetime) -> None:
         )
     )
     counting.move(connection, {counting.FILES + "pending": -1, counting.FILES + "failed": 1})
-    count_in_job(connection, now, file.job_id, Ended(failed=1))
+    (number,) = changes.take(connection)
+    count_in_job(connection, now, file.job_id, Ended(failed=1), number)
 
 
 # --- statements, built once: SQLAlchemy takes several times as long to build one as to run it ---------------------
@@ -231,7 +246,7 @@ LATEST_WITH_RESULT = (
 START_JOB = (
     update(jobs)
     .where(jobs.c.id == bindparam("job"), jobs.c.status == JobStatus.PENDING)
-    .values(status=JobStatus.PROCESSING, started_at=bindparam("moment"))
+    .values(status=JobStatus.PROCESSING, started_at=bindparam("moment"), changed=bindparam("number"))
 )
 EXTEND = (
     update(files)

@@ -8,7 +8,7 @@ from functools import cache
 
 from sqlalchemy import Connection, Select, bindparam, delete, insert, select, tuple_, update
 
-from database import counting
+from database import changes, counting
 from database.endings import files_of, results_json
 from database.engine import Database
 from database.key_store import Reservation, bind_key
@@ -64,6 +64,7 @@ class JobStore:
                 raise QueueFull(pending, max_pending_files)
             if reservation is not None:
                 bind_key(connection, now, reservation, job_id)
+            (number,) = changes.take(connection)
             connection.execute(
                 INSERT_JOB,
                 {
@@ -78,6 +79,7 @@ class JobStore:
                     "operation": operation,
                     "priority": priority.rank,
                     "attachments": json.dumps(attachments) if attachments else None,
+                    "changed": number,
                 },
             )
             connection.execute(
@@ -198,10 +200,12 @@ class JobStore:
                     lease_expires_at=None,
                 )
             )
+            (number,) = changes.take(connection)
             connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job_id)
                 .values(
+                    changed=number,
                     status=JobStatus.CANCELLED,
                     completed_at=timestamp(now),
                     kept_since=timestamp(now),
@@ -236,10 +240,12 @@ class JobStore:
             ).rowcount
             if again == 0:  # nothing failed, or a job of the earlier service, which kept no pictures
                 return before, 0
+            (number,) = changes.take(connection)
             connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job_id)
                 .values(
+                    changed=number,
                     status=JobStatus.PENDING,
                     started_at=None,
                     completed_at=None,
@@ -265,7 +271,9 @@ class JobStore:
         with self._database.write() as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
             merged = {**to_job(row).metadata, **metadata}
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(metadata=json.dumps(merged)))
+            (number,) = changes.take(connection)
+            noted = update(jobs).where(jobs.c.id == job_id).values(metadata=json.dumps(merged), changed=number)
+            connection.execute(noted)
 
     def _status(self, connection: Connection, job_id: str) -> JobStatus | None:
         status = connection.execute(select(jobs.c.status).where(jobs.c.id == job_id)).scalar()

@@ -40,6 +40,7 @@ def to_job(row: RowMapping) -> Job:
         error_message=row["error_message"],
         results=tuple(results) if written else None,
         metadata=parsed(row["metadata"], {}),
+        changed=row["changed"],
     )
 
 

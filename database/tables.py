@@ -45,9 +45,12 @@ jobs = Table(
     Column("priority", Integer, nullable=False, server_default="0"),
     # JSON: the keys of blobs that belong to all files of the job.
     Column("attachments", Text),
+    # Number of the latest change that clients can see (changes.py): streams of events read jobs in this order.
+    Column("changed", Integer, nullable=False, server_default="0"),
     Index("ix_jobs_created", "created_at", "id"),
     Index("ix_jobs_status_created", "status", "created_at", "id"),
     Index("ix_jobs_kept", "kept_since"),
+    Index("ix_jobs_changed", "changed"),
 )
 
 job_files = Table(

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select
 
-from database import file_store
+from database import changes, file_store
 from database.engine import Database
 from database.migrate import upgrade
 from database.tables import counters, job_files, jobs
@@ -306,7 +306,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def counters_equal_a_recount(self) -> None:
         with self.database.read() as connection:
-            kept = {row.name: row.value for row in connection.execute(select(counters))}
+            kept = {row.name: row.value for row in connection.execute(select(counters)) if row.name != changes.COUNTER}
             counted: dict[str, int] = {}
             for name, table in (("jobs", jobs), ("files", job_files)):
                 grouped = select(table.c.status, func.count()).group_by(table.c.status)

@@ -96,6 +96,7 @@ def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
             max_concurrent=slots,
             ready=any(state.get("ready") for state in states),
             warm_models=sorted({str(name) for state in states for name in as_list(state.get("warm_models"))}),
+            downloads={name: told for state in states for name, told in as_mapping(state.get("downloads")).items()},
             trouble=next((str(state["trouble"]) for state in states if state.get("trouble")), None),
         ),
     )
@@ -103,6 +104,10 @@ def stats(queue: Queue, settings: ServiceSettings) -> schemas.StatsView:
 
 def as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def as_mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 @router.post("/job/{job_id}/cancel")

@@ -95,18 +95,30 @@ class CountsView(BaseModel):
     total: int
 
 
+class DownloadView(BaseModel):
+    done: int = Field(description="Bytes that are here.")
+    total: int | None = Field(description="Bytes in all; null while unknown.")
+
+
 class WorkerView(BaseModel):
     status: Literal["running", "paused", "stopped"]
     active_jobs: int = Field(description="Pictures being worked on at this moment.")
     max_concurrent: int
     ready: bool = Field(description="The default model is loaded.")
     warm_models: list[str]
+    downloads: dict[str, DownloadView] = Field(description="Weights that are being downloaded, by model.")
     trouble: str | None
 
 
 class StatsView(BaseModel):
     stats: CountsView
     worker: WorkerView
+
+
+class ResetView(BaseModel):
+    """Data of the event `reset`: what a stream told before does not lead to what is now, so lists must be loaded."""
+
+    reason: str
 
 
 class ActView(BaseModel):

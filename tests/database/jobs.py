@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
+from database import changes
 from database.engine import Database
 from database.job_store import JobStore
 from database.tables import counters, job_files, jobs
@@ -28,9 +29,11 @@ def add_job(store: JobStore, count: int = 1, model: str = "u2netp", now: datetim
 
 
 def counted(database: Database) -> Mapping[str, int]:
-    """The counters that are not zero."""
+    """The counters of jobs and files that are not zero."""
     with database.read() as connection:
-        rows = connection.execute(select(counters.c.name, counters.c.value).where(counters.c.value != 0))
+        rows = connection.execute(
+            select(counters.c.name, counters.c.value).where(counters.c.value != 0, counters.c.name != changes.COUNTER)
+        )
         return dict(rows.all())
 
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from app import create_app
 from queue_manager import QueueManager
 from settings import Settings
+from web.event_feed import EventFeed
 from web.waiting import Waiting
 
 TIMEOUT_SECONDS = 10
@@ -35,6 +36,7 @@ class Site:
         """Serve this queue."""
         self.app.state.queue = queue
         self.app.state.waiting = Waiting(queue)
+        self.app.state.feed = EventFeed(queue, self.app.state.settings)
 
     @property
     def queue(self) -> QueueManager:

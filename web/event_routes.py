@@ -1,0 +1,77 @@
+"""Streams of events (server-sent events): what changes, for pages and scripts that would otherwise have to ask."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from web.dependencies import PROBLEM, Queue
+from web.event_feed import EventFeed
+
+# Nothing between us and the client may keep an event back, or give it to somebody else.
+HEADERS: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events, as they happen."}
+}
+# As far as the database counts.
+LARGEST_NUMBER = 2**63 - 1
+
+router = APIRouter(prefix="/queue", tags=["events"], responses=PROBLEM)
+
+
+class EventStream(StreamingResponse):
+    """Ends what it streams in the moment in which the client goes."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(events, headers=HEADERS)
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with contextlib.aclosing(self._events):
+            await super().__call__(scope, receive, send)
+
+
+async def last_seen(
+    last_event_id: Annotated[
+        int | None, Header(alias="Last-Event-ID", ge=0, le=LARGEST_NUMBER, description="`id` of the last event seen.")
+    ] = None,
+    last_event_id_in_query: Annotated[
+        int | None,
+        Query(alias="last_event_id", ge=0, le=LARGEST_NUMBER, description="The same, where no header can be set."),
+    ] = None,
+) -> int | None:
+    """A browser that comes back by itself sends the header, whatever the address says."""
+    return last_event_id if last_event_id is not None else last_event_id_in_query
+
+
+async def feed_of(request: Request) -> EventFeed:
+    feed: EventFeed = request.app.state.feed
+    return feed
+
+
+Seen = Annotated[int | None, Depends(last_seen)]
+Feed = Annotated[EventFeed, Depends(feed_of)]
+
+
+@router.get("/events", response_class=StreamingResponse, responses=EVENTS)
+async def events(feed: Feed, seen: Seen) -> Response:
+    """Every change of every job, and the counts: `stats`, `job` and `reset`."""
+    return EventStream(feed.of_all_jobs(seen))
+
+
+@router.get(
+    "/job/{job_id}/events",
+    response_class=StreamingResponse,
+    responses=EVENTS | {204: {"description": "The job has ended, and you have seen that: there is nothing to come."}},
+)
+def events_of_job(queue: Queue, feed: Feed, job_id: str, seen: Seen) -> Response:
+    """One job now, and at every change until it has ended: `job`, and `end` at last."""
+    job = queue.job(job_id)
+    if job.status.ended and seen is not None and seen >= job.changed:
+        return Response(status_code=204)
+    return EventStream(feed.of_job(job_id))
