@@ -34,6 +34,7 @@ from web import (
     event_routes,
     health_routes,
     page_routes,
+    preview_routes,
     problems,
     queue_routes,
     rembg_routes,
@@ -137,6 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(removebg_routes.router)
     app.include_router(queue_routes.router)
     app.include_router(event_routes.router)
+    app.include_router(preview_routes.router)
     app.include_router(health_routes.router)
     app.include_router(session_routes.router)
     app.include_router(page_routes.router)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
+from job import preview_keys
 from model_downloads import ModelDownloads
 from models.catalog import Model
 from operations.child import Task
@@ -62,7 +63,7 @@ class DirectWork:
                     raise
                 return await self._thread(self._storage.get, task.output_key)
         finally:
-            for key in (task.input_key, task.output_key):
+            for key in (task.input_key, task.output_key, *preview_keys(task.output_key)):
                 await self._thread(self._storage.delete, key)
 
     async def _thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -16,6 +16,7 @@ ServiceError
 ├── SubmitInProgress             another request with this idempotency key is still being stored
 ├── JobNotFound
 ├── ResultNotFound               no such position in the job
+├── PreviewNotFound
 ├── JobExpired                   was here, went with retention
 ├── JobNotFinished
 ├── ResultUnavailable            the file or the whole job ended without a result
@@ -163,6 +164,10 @@ class JobNotFound(ServiceError):
 
 class ResultNotFound(ServiceError):
     code = "result_not_found"
+
+
+class PreviewNotFound(ServiceError):
+    code = "preview_not_found"
 
 
 class JobExpired(ServiceError):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Literal
 
 
 class JobStatus(StrEnum):
@@ -80,6 +81,8 @@ class JobFile:
     attempts: int
     input_key: str
     input_bytes: int
+    input_sha256: str
+    input_format: str
     lease_token: str | None
     output_key: str | None
     output_bytes: int | None
@@ -185,6 +188,20 @@ class Outcome:
     notes: Mapping[str, object] = field(default_factory=dict)
     # It was made for another file of the same bytes.
     cached: bool = False
+
+
+# Small pictures that are kept beside a result, and their types.
+PreviewOf = Literal["input", "result"]
+PREVIEW_TYPES: Mapping[PreviewOf, str] = {"input": "image/jpeg", "result": "image/png"}
+
+
+def preview_key(output_key: str, of: PreviewOf) -> str:
+    return f"{output_key}.{of}"
+
+
+def preview_keys(output_key: str) -> list[str]:
+    """Where the previews of a result are, if it has any: those that earlier versions made have none."""
+    return [preview_key(output_key, of) for of in PREVIEW_TYPES]
 
 
 @dataclass(frozen=True)

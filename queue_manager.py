@@ -218,16 +218,19 @@ class QueueManager:
         """Failed attempts of the file that is tried again next, and when; None when none waits for that."""
         return None if job.status.ended else self._jobs.next_attempt(job.id)
 
-    def result(self, job_id: str, index: int) -> JobFile:
-        """The file whose result can be read now. Raises what says why not."""
+    def file(self, job_id: str, index: int) -> JobFile:
+        """Raises JobNotFound, JobExpired, ResultNotFound; ResultUnavailable of a job of the earlier service."""
         job = self.job(job_id)
         if not 0 <= index < job.total_files:
-            raise ResultNotFound(
-                f"Files of job {job_id} are counted from 0 to {job.total_files - 1}: there is no {index}."
-            )
+            raise ResultNotFound(f"The files of job {job_id} are 0 to {job.total_files - 1}: there is no {index}.")
         file = self._jobs.file(job_id, index)
         if file is None:
             raise ResultUnavailable(f"Job {job_id} was made by an earlier version of the service: no result was kept.")
+        return file
+
+    def result(self, job_id: str, index: int) -> JobFile:
+        """The file whose result can be read now. Raises what says why not."""
+        file = self.file(job_id, index)
         if file.status is JobStatus.COMPLETED:
             return file
         if not file.status.ended:
@@ -341,7 +344,7 @@ class QueueManager:
         for lease, outcome in finished:
             # This very attempt may have published them before.
             if lease.file.id in lost and outcome.output_key not in self._jobs.used_keys([lease.file.job_id]):
-                retention.delete_bytes(self.storage, outcome.output_key)
+                retention.delete_result(self.storage, outcome.output_key)
         self.on_end.tell({lease.file.job_id for lease, _ in finished})
         return [lease for lease, _ in finished if lease.file.id in lost]
 

@@ -7,6 +7,7 @@ from itertools import islice
 from database.job_store import JobStore
 from database.key_store import KeyStore
 from errors import StorageError
+from job import preview_keys
 from storage.base import Storage
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,11 @@ def delete_orphans(now: datetime, age: timedelta, jobs: JobStore, storage: Stora
     if deleted:
         logger.warning("%d orphan blobs deleted", deleted)
     return deleted
+
+
+def delete_result(storage: Storage, output_key: str) -> None:
+    for key in (output_key, *preview_keys(output_key)):
+        delete_bytes(storage, key)
 
 
 def delete_bytes(storage: Storage, key: str) -> None:

@@ -4,11 +4,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from database.file_store import FileStore
-from errors import ServiceError
-from job import Lease, NewFile, Outcome
+from errors import BlobMissing, ServiceError
+from job import Lease, NewFile, Outcome, preview_keys
 from models.catalog import Model
 from storage.base import Storage
 
@@ -57,6 +58,9 @@ class EarlierResults:
                 return None
             outcome = replace(found, output_key=lease.output_key, seconds=0.0, cached=True)
             self._storage.copy(found.output_key, outcome.output_key)
+            for old, new in zip(preview_keys(found.output_key), preview_keys(outcome.output_key), strict=True):
+                with suppress(BlobMissing):
+                    self._storage.copy(old, new)
             return outcome
         except ServiceError as error:  # gone with retention meanwhile, or trouble
             self._warn(lease, error)

@@ -5,8 +5,9 @@ import json
 import re
 import unicodedata
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -20,7 +21,7 @@ from errors import (
     TooManyFiles,
 )
 from image_header import inspect
-from job import Job, NewFile
+from job import Job, JobFile, NewFile
 from storage.base import BlobWriter, Storage
 
 MAX_FILENAME_CHARACTERS = 200
@@ -144,6 +145,7 @@ class Submission:
         self.attachments: dict[str, NewFile] = {}
         self._storage = storage
         self._writers: list[BlobWriter] = []
+        self._copied: list[str] = []
         self._files = 0
         self._attached: set[str] = set()
         self._bytes = 0
@@ -186,9 +188,22 @@ class Submission:
         self._attached.add(name)
         return AttachmentUpload(self, self._create(name), 0, name)
 
+    def copy(self, file: JobFile, place: int) -> None:
+        """Take the picture that a file of another job was given, for a reserved place. Raises BlobMissing."""
+        key = self._key(str(place))
+        self.count(file.input_bytes)
+        with self._lock:
+            self._copied.append(key)
+            self._storage.copy(file.input_key, key)
+        self._storage.flush(key)
+        self.noted[place] = NewFile(file.filename, key, file.input_bytes, file.input_sha256, file.input_format)
+
+    def _key(self, name: str) -> str:
+        return f"uploads/{self.job_id}/{name}"
+
     def _create(self, name: str) -> BlobWriter:
         with self._lock:
-            writer = self._storage.create(f"uploads/{self.job_id}/{name}")
+            writer = self._storage.create(self._key(name))
             self._writers.append(writer)
         return writer
 
@@ -237,11 +252,14 @@ class Submission:
     def discard(self) -> None:
         """Remove every byte of it from storage."""
         troubles = []
-        for writer in self._writers:
+        discards: list[Callable[[], None]] = [writer.discard for writer in self._writers]
+        discards += [partial(self._storage.delete, key) for key in self._copied]
+        for discard in discards:
             try:
-                writer.discard()
+                discard()
             except StorageError as error:
                 troubles.append(error)
         self._writers.clear()
+        self._copied.clear()
         if troubles:  # the sweep will find what is left
             raise StorageError("Some bytes of a refused submit could not be removed yet.") from troubles[0]

@@ -56,12 +56,13 @@ def outlive(service: Service, lease_seconds: float) -> Figures:
 
 
 def results(queue: QueueManager, job_id: str) -> list[str]:
-    return [key for key in stored(queue.storage) if key.startswith(f"results/{job_id}/")]
+    """Without unfinished ones and previews, whose names have an ending."""
+    return [key for key in stored(queue.storage) if key.startswith(f"results/{job_id}/") and "." not in key]
 
 
 def wait_for_results(queue: QueueManager, job_id: str) -> list[str]:
     """The child has stored its result; what it says of it reaches nobody yet."""
-    while not (found := results(queue, job_id)) or found[0].endswith(".part"):
+    while not (found := results(queue, job_id)):
         time.sleep(POLL_SECONDS)
     return found
 
@@ -78,7 +79,7 @@ def wrong(service: Service, queue: QueueManager, job_id: str, late: str) -> list
     service.wait_for_log(f"job {job_id} file 0 ({PICTURE[0]}): the lease is lost, its result is dropped")
     (entry,) = results_of(service.wait_for(job_id))
     told = {
-        "the late bytes are still there": late not in results(queue, job_id),
+        "the late bytes are still there": not any(key.startswith(late) for key in stored(queue.storage)),
         "there is not one result": len(results(queue, job_id)) == 1,
         "another result is published": published(service, job_id) == CUTOUT,
         f"attempts: {entry['attempts']}": entry["attempts"] == 1,

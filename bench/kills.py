@@ -27,7 +27,7 @@ from PIL import Image
 
 from app import open_queue
 from bench.throughput import SAMPLES
-from job import utc_now
+from job import preview_keys, utc_now
 from settings import Settings
 from tests.database.jobs import contradictions, counted, recounted
 from tests.service import POLL_SECONDS, Service, alive, running, wait_until_dead
@@ -238,7 +238,8 @@ def audit(data_dir: Path, load: Load, pictures: Sequence[Photo], figures: Figure
         files = database.execute("SELECT count(*) FROM job_files").fetchone()[0]
         ended = database.execute("SELECT count(DISTINCT file) FROM endings").fetchone()[0]
         figures.lost_leases = database.execute("SELECT sum(lost_leases) FROM job_files").fetchone()[0]
-        keys = {key for row in database.execute("SELECT input_key, output_key FROM job_files") for key in row}
+        stored = list(database.execute("SELECT input_key, output_key FROM job_files"))
+        keys = {key for row in stored for key in row} | {key for _, output in stored for key in preview_keys(output)}
     if verdict != ["ok"]:
         figures.faults.append(f"integrity check: {verdict}")
     if jobs != set(load.accepted):

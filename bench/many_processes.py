@@ -79,7 +79,8 @@ def faults(queue: QueueManager, files: int, shares: list[list[int]]) -> list[str
     kept, true = counted(queue.database), recounted(queue.database)
     if kept != true or true.get("files.completed") != files:
         found.append(f"counters {kept}, recount {true}")
-    results = [key for key in stored(queue.storage) if key.startswith("results/")]
+    # The names of previews have an ending.
+    results = [key for key in stored(queue.storage) if key.startswith("results/") and "." not in key]
     if len(results) != files:
         found.append(f"{len(results)} results of {files} files")
     return found + contradictions(queue.database) + unsound(queue.database)

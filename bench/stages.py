@@ -36,7 +36,7 @@ def direction(pixels: Any, width: int, height: int) -> str:
 def stages(session: sessions.Session) -> Sequence[tuple[Stage, Any, str]]:
     """Stages, and the functions that are theirs: where each is looked up when it is called, and its name."""
     from models import resample
-    from operations import picture, png
+    from operations import encoding, picture, previews
 
     backend = session._backend
     return (
@@ -46,7 +46,9 @@ def stages(session: sessions.Session) -> Sequence[tuple[Stage, Any, str]]:
         ("model", backend.inner_session, "run"),
         ("mask", session, "predict"),
         ("merge", picture, "cut_out"),
-        ("encode", png, "encode"),
+        ("encode", encoding, "encode"),
+        ("previews", previews, "of_input"),
+        ("previews", previews, "of_result"),
     )
 
 

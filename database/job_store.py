@@ -1,7 +1,7 @@
 """Atomic SQL on jobs: insert, read, list, cancel, retry, expire. `now` is always an argument."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -17,7 +17,7 @@ from database.rows import to_file, to_job
 from database.tables import IS_PENDING, expired_jobs, jobs
 from database.tables import job_files as files
 from errors import QueueFull
-from job import Job, JobFile, JobStatus, NewFile, Priority, timestamp
+from job import Job, JobFile, JobStatus, NewFile, Priority, preview_keys, timestamp
 
 # Results of a batch are long, and no list shows them.
 LISTED = [column for column in jobs.c if column.name != "results"]
@@ -305,7 +305,7 @@ class JobStore:
             ]:
                 moved[name] = moved.get(name, 0) - 1
             counting.move(connection, moved)
-        return len(old), [*(key for row in found for key in row[:2] if key), *attached]
+        return len(old), [*blobs_of((row.input_key, row.output_key) for row in found), *attached]
 
     def forget_expired(self, before: datetime, limit: int) -> int:
         """Delete the notes on jobs that expired before a moment."""
@@ -319,7 +319,16 @@ class JobStore:
             rows = connection.execute(
                 select(files.c.input_key, files.c.output_key).where(files.c.job_id.in_(sorted(job_ids)))
             )
-            return {key for row in rows for key in row if key} | set(attached_keys(connection, job_ids))
+            return {*blobs_of(rows), *attached_keys(connection, job_ids)}
+
+
+def blobs_of(files: Iterable[tuple[str, str | None]]) -> Iterator[str]:
+    """Keys of all that files have in storage, by their (input key, output key)."""
+    for input_key, output_key in files:
+        yield input_key
+        if output_key is not None:
+            yield output_key
+            yield from preview_keys(output_key)
 
 
 def attached_keys(connection: Connection, job_ids: Collection[str]) -> list[str]:

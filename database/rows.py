@@ -58,6 +58,8 @@ def to_file(row: RowMapping) -> JobFile:
         attempts=row["attempts"],
         input_key=row["input_key"],
         input_bytes=row["input_bytes"],
+        input_sha256=row["input_sha256"],
+        input_format=row["input_format"],
         lease_token=row["lease_token"],
         output_key=row["output_key"],
         output_bytes=row["output_bytes"],

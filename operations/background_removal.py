@@ -33,10 +33,12 @@ class BackgroundRemoval:
     ) -> Result:
         """What was asked for, with straight colour; several cutouts one below the other. Raises PictureError."""
         # Here, because processes that never touch a pixel import this module for its Params.
-        from operations import backdrop, edges, encoding, framing, layers, picture, shadow
+        from operations import backdrop, edges, encoding, framing, layers, picture, previews, shadow
 
         chosen = self.Params.model_validate(params)
         source = picture.decode(image, max_pixels, chosen.most_pixels)
+        # Now, because the cutouts are made of its pixels.
+        preview = previews.of_input(source)
         found = framing.predict(session, source, chosen)
         if chosen.on_no_subject == "fail":
             check_subject(found.confidence, chosen.model)
@@ -65,6 +67,7 @@ class BackgroundRemoval:
                 **framing.notes(frame, chosen),
                 "subject_confidence": round(found.confidence, 3),
             },
+            previews={"input": preview, "result": previews.of_result(cutouts, alphas, source.icc_profile, chosen)},
         )
 
 

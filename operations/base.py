@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import BaseModel
 
+from job import PreviewOf
+
 if TYPE_CHECKING:
     from models.sessions import Session
 
@@ -27,6 +29,8 @@ class Result:
     width: int
     height: int
     notes: Mapping[str, object] = field(default_factory=dict)
+    # Small pictures of what came and of what was made of it; their types are in job.PREVIEW_TYPES.
+    previews: Mapping[PreviewOf, bytes] = field(default_factory=dict)
 
 
 class Operation(Protocol):

@@ -18,13 +18,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from errors import ProcessingError, ServiceError
-from job import Outcome
+from errors import ProcessingError, ServiceError, StorageError
+from job import Outcome, preview_key, preview_keys
 from models import catalog
 from storage.base import Storage
 
 if TYPE_CHECKING:
     from models.sessions import Session
+    from operations.base import Result
 
 # Above the API's, so that it answers quickly while every core is busy.
 NICENESS = 10
@@ -203,7 +204,7 @@ def _work(task: Task) -> Outcome:
     attached = [name for name in operation.attachments if getattr(params, name) is not None]
     attachments = {name: storage.get(f"{folder}/{name}") for name in attached}
     result = operation.run(image, params, session, Loaded.setup.max_pixels, attachments)
-    storage.put(task.output_key, result.data)
+    store(storage, task.output_key, result)
     return Outcome(
         output_key=task.output_key,
         output_bytes=len(result.data),
@@ -215,3 +216,15 @@ def _work(task: Task) -> Outcome:
         seconds=round(time.perf_counter() - begin, 4),
         notes=result.notes,
     )
+
+
+def store(storage: Storage, key: str, result: "Result") -> None:
+    """The result and its previews, or nothing. Raises StorageError."""
+    try:
+        for of, preview in result.previews.items():
+            storage.put(preview_key(key, of), preview)
+        storage.put(key, result.data)
+    except StorageError:
+        for stored in preview_keys(key):
+            storage.delete(stored)
+        raise

@@ -55,17 +55,17 @@ def encode(cutouts: Sequence[Pixels], alphas: Sequence[Pixels], icc_profile: byt
     PictureError (too_large_for_format).
     """
     if params.output == "mask":
-        return _mask(_stacked(alphas), params)
-    stacked = _stacked(cutouts)
+        return _mask(stacked(alphas), params)
+    pixels = stacked(cutouts)
     if params.output == "layers":
-        _check_size(stacked, "jpg")
-        colour = _saved(layers.image(_beyond_the_edge(stacked)), "jpg", params.quality, icc_profile)
-        alpha = png.encode(layers.alpha(stacked), compression=params.png_compression)
+        _check_size(pixels, "jpg")
+        colour = _saved(layers.image(_beyond_the_edge(pixels)), "jpg", params.quality, icc_profile)
+        alpha = png.encode(layers.alpha(pixels), compression=params.png_compression)
         return _zip({"color.jpg": colour, "alpha.png": alpha})
-    cutout = _picture(stacked, icc_profile, params)
+    cutout = _picture(pixels, icc_profile, params)
     if params.output == "cutout":
         return cutout
-    mask = png.encode(_stacked(alphas), compression=params.png_compression)
+    mask = png.encode(stacked(alphas), compression=params.png_compression)
     return _zip({f"cutout.{cutout.extension}": cutout.data, "mask.png": mask})
 
 
@@ -85,7 +85,7 @@ def _beyond_the_edge(rgba: Pixels) -> Pixels:
     return np.where(seen[..., None] > 0, colours, np.clip(mean, 0, 255).astype(np.uint8))
 
 
-def _stacked(parts: Sequence[Pixels]) -> Pixels:
+def stacked(parts: Sequence[Pixels]) -> Pixels:
     return np.vstack(parts) if len(parts) > 1 else parts[0]
 
 

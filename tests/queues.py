@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from job import JobStatus, Lease, Outcome, WorkerState, timestamp, utc_now
+from job import PREVIEW_TYPES, JobStatus, Lease, Outcome, WorkerState, preview_key, timestamp, utc_now
 from queue_manager import QueueManager
 from storage.base import Storage
 from submission import Limits
@@ -51,9 +51,16 @@ def outcome(lease: Lease, content: bytes = CUTOUT) -> Outcome:
     return Outcome(lease.output_key, len(content), digest, "image/png", "png", 9, 9, 0.25)
 
 
+def put_result(storage: Storage, lease: Lease, content: bytes = CUTOUT) -> None:
+    """What a child stores: previews, told apart by what they are of, and the result."""
+    for of in PREVIEW_TYPES:
+        storage.put(preview_key(lease.output_key, of), of.encode() + content)
+    storage.put(lease.output_key, content)
+
+
 def finish(queue: QueueManager, lease: Lease, content: bytes = CUTOUT) -> None:
     """What a worker does when a picture succeeded."""
-    queue.storage.put(lease.output_key, content)
+    put_result(queue.storage, lease, content)
     queue.complete(lease, outcome(lease, content))
 
 

@@ -268,7 +268,7 @@ def test_a_batch_hands_out_each_result_as_soon_as_it_is_there(queue: QueueManage
 @pytest.mark.parametrize("index", [-1, 1, 10**30])
 def test_a_result_beyond_the_files_is_not_found(queue: QueueManager, index: int) -> None:
     job_id = job_in(queue, JobStatus.COMPLETED)
-    with pytest.raises(ResultNotFound, match="counted from 0 to 0: there is no"):
+    with pytest.raises(ResultNotFound, match="are 0 to 0: there is no"):
         queue.result(job_id, index)
 
 

@@ -36,6 +36,7 @@ from retention import SILENT_WORKER
 from storage.local import LocalStorage
 from submission import Limits
 from tests.pictures import encode, ramp
+from tests.queues import put_result
 from tests.state_model import LEASE, Model, ModelFile
 
 STEPS = int(os.environ.get("STATE_MACHINE_STEPS", "0"))
@@ -170,7 +171,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(lease=leases)
     def complete(self, lease: Lease) -> None:
         content = lease.token.encode()
-        self.storage.put(lease.output_key, content)
+        put_result(self.storage, lease, content)
         digest = hashlib.sha256(content).hexdigest()
         outcome = Outcome(lease.output_key, len(content), digest, "image/png", "png", 4, 4, 0.1)
         file = self.holder(lease)
@@ -317,7 +318,8 @@ class QueueMachine(RuleBasedStateMachine):
     def bytes_are_there_and_no_others(self) -> None:
         files = self.model.files
         uploads = {f"uploads/{f.job_id}/{f.position}" for f in files if f.status is not JobStatus.CANCELLED}
-        results = {f"results/{f.job_id}/{f.position}-{f.winner}" for f in files if f.winner is not None}
+        outputs = [f"results/{f.job_id}/{f.position}-{f.winner}" for f in files if f.winner is not None]
+        results = {output + kind for output in outputs for kind in ("", ".input", ".result")}
         assert set(self.storage.keys(utc_now() + timedelta(days=1))) == uploads | results
 
 

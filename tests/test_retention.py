@@ -21,7 +21,7 @@ def test_an_ended_job_goes_after_seven_days_with_uploads_and_results(queue: Queu
     fail(queue, bad)
     clock.advance(days=7)
     assert queue.cleanup_old_jobs(days=7) == 0
-    assert len(stored(queue.storage)) == 3
+    assert len(stored(queue.storage)) == 5, "two uploads, and a result with two previews"
     clock.advance(seconds=1)
     assert queue.cleanup_old_jobs(days=7) == 1
     assert stored(queue.storage) == []

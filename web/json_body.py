@@ -14,7 +14,7 @@ from errors import InvalidRequest, MalformedUpload, PictureError, RequestTooLarg
 from storage.base import BlobWriter
 from submission import Submission, Upload
 from web import body
-from web.sources import ATTACHED, FIELDS, MANY, NAMES, ONE, Sources, listed, texts
+from web.sources import AGAIN, ATTACHED, FIELDS, MANY, NAMES, ONE, Sources, listed, texts
 
 PICTURES, ENCODED = "images", "image_b64"
 # Longer texts are set aside: no parameter is as long, and no address.
@@ -46,6 +46,7 @@ SCHEMA = {
         },
         ONE: {**_ONE_OR_MORE, "description": "Addresses of pictures."},
         MANY: {**_ONE_OR_MORE, "description": "The same."},
+        AGAIN: {**_ONE_OR_MORE, "description": "Pictures that earlier jobs were given, as job id/index."},
         **{name: FIELDS[name] for name in ATTACHED},
         ENCODED: {**_ONE_OR_MORE, "description": "Pictures in base64."},
     },
@@ -157,9 +158,10 @@ class Unpacker:
                     raise InvalidRequest(f"{name} wants a text.", name)
                 self._sources.attach(name, self._short(name, value))
             elif name in NAMES:
-                addresses = listed(value) if name == MANY and isinstance(value, str) else texts(name, value)
-                for url in addresses:
-                    self._sources.add(self._short(name, url))
+                named = listed(value) if name == MANY and isinstance(value, str) else texts(name, value)
+                add = self._sources.add_again if name == AGAIN else self._sources.add
+                for text in named:
+                    add(self._short(name, text))
             elif name == ENCODED:
                 for text in texts(name, value):
                     self._decode(text, "")

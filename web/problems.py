@@ -27,6 +27,7 @@ STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
     errors.SubmitInProgress: HTTPStatus.CONFLICT,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.ResultNotFound: HTTPStatus.NOT_FOUND,
+    errors.PreviewNotFound: HTTPStatus.NOT_FOUND,
     errors.JobExpired: HTTPStatus.GONE,
     errors.BlobMissing: HTTPStatus.GONE,
     errors.JobNotFinished: HTTPStatus.CONFLICT,

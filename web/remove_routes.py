@@ -36,6 +36,7 @@ BINARY = {"type": "string", "format": "binary"}
 TEXT = {"type": "string"}
 ADDRESSES = {
     "image_url": TEXT | {"description": "Address of the picture."},
+    "image_job": TEXT | {"description": "A picture that an earlier job was given, as job id/index."},
     "background_image_url": TEXT | {"description": "Address of the picture behind the subject."},
 }
 TEXTS = ADDRESSES | {"image_b64": TEXT | {"description": "The picture in base64; in JSON."}}

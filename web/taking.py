@@ -53,7 +53,7 @@ async def receive_and_queue(
             if isinstance(key, Reservation):
                 queue.keys.renew(key)
 
-        sources = Sources(submission)
+        sources = Sources(submission, queue.file)
         for name, value in request.query_params.multi_items():
             sources.take(door.our_name(name), value)
         fields = await body_fields(request, submission, sources, door, keep_alive)

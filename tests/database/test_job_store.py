@@ -8,7 +8,7 @@ import pytest
 from database.engine import Database
 from database.file_store import FileStore
 from database.job_store import JobStore
-from job import JobStatus, timestamp
+from job import JobStatus, preview_keys, timestamp
 from tests.database.jobs import LEASE_SECONDS, NOW, OUTCOME, add_job, counted
 
 
@@ -152,7 +152,7 @@ def test_expired_jobs_go_oldest_first_in_batches(database: Database, jobs: JobSt
     waiting = add_job(jobs)
     later = NOW + timedelta(days=7)
     count, keys = jobs.expire(later, NOW + timedelta(hours=2), limit=1)
-    assert (count, set(keys)) == (1, {f"uploads/{ids[0]}/0", OUTCOME.output_key})
+    assert (count, set(keys)) == (1, {f"uploads/{ids[0]}/0", OUTCOME.output_key, *preview_keys(OUTCOME.output_key)})
     assert jobs.expire(later, NOW + timedelta(hours=2), limit=5)[0] == 1
     assert jobs.expire(later, NOW + timedelta(hours=2), limit=5) == (0, [])
     assert [jobs.get(job_id) is None for job_id in (*ids, waiting)] == [True, True, False, False]

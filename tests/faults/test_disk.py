@@ -70,7 +70,7 @@ def check_finished(service: Service, disk: SmallDisk, job_id: str, files: int) -
     assert disk.run(sys.executable, "-c", SWEEP_AND_CHECK, str(disk.folder)) == "ok\n"
     kept = [path for path in (disk.path / "data").rglob("*/*/*") if path.is_file()]
     assert not [path for path in kept if path.name.endswith(PART_SUFFIX)]
-    assert len(kept) == 2 * files
+    assert len(kept) == 4 * files, "uploads, results, and two previews of each"
 
 
 def check_log(service: Service) -> None:

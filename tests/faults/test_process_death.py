@@ -19,7 +19,8 @@ GUNICORN = [
 
 
 def outputs(data_dir: Path) -> list[Path]:
-    return [path for path in (data_dir / "data" / "results").rglob("*") if path.is_file()]
+    """Results without their previews."""
+    return [path for path in (data_dir / "data" / "results").rglob("*") if path.is_file() and not path.suffix]
 
 
 def test_kill_9_leaves_no_child_and_a_restart_finishes_the_job(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_a_picture_in_base64(site: Site, ways: dict[str, Any]) -> None:
         assert site.queue.storage.get(lease.file.input_key) == PICTURE
         finish(site.queue, lease)
     assert answer.result().content == CUTOUT
-    assert len(stored(site.queue.storage)) == 2, "nothing else is kept"
+    assert len(stored(site.queue.storage)) == 4, "nothing else is kept than upload, result and previews"
 
 
 @pytest.mark.parametrize("kind", ["data", "json", "files"])
