@@ -271,7 +271,7 @@ function comeBack() {
   for (const picture of kept.reverse()) jobs.ask(picture);
 }
 
-find("#panel").append(background.element, saving.element, options.element, redo);
+find("#panel").append(background.element, saving.element, options.element, make("div", { className: "redo" }, redo));
 takeIn(addFiles, addAddresses);
 comeBack();
 
@@ -304,5 +304,5 @@ addEventListener("beforeunload", (event) => {
 told(async () => { options.offer(await getJson("/models")); });
 told(async () => {
   ({ limits } = await getJson("/health"));
-  find("#limits").append(`, up to ${bytes(limits.max_upload_bytes)} and ${limits.max_megapixels} megapixels each`);
+  find("#limits").append(`, up to ${Math.floor(limits.max_upload_bytes / 1e6)} MB and ${limits.max_megapixels} megapixels each`);
 });

@@ -19,23 +19,27 @@ export class Background {
     const custom = make("input", { type: "color", value: "#7c9cff", "aria-label": "Colour of your own" });
     const chooser = make("input", { type: "file", accept: "image/*", hidden: true });
     this.ownColour = this.#swatch("own", "Colour of your own", () => this.#set({ colour: custom.value }), custom);
-    this.ownPicture = this.#swatch("picture", "Picture of your own", () => (this.picture ? this.#set({ picture: this.picture }) : chooser.click()), icon("picture"));
+    this.ownPicture = this.#swatch("picture", "Picture of your own", () => this.#set({ picture: this.picture }));
+    this.ownPicture.label.hidden = true;
+    const choose = make("button", { type: "button", className: "swatch", title: "Choose a picture", "aria-label": "Choose a picture as background", onclick: () => chooser.click() }, icon("picture"));
     custom.addEventListener("input", () => {
       this.ownColour.input.checked = true;
       this.ownColour.label.style.backgroundColor = custom.value;
       this.#set({ colour: custom.value });
     });
     this.ownColour.label.style.backgroundColor = custom.value;
-    chooser.addEventListener("change", () => { if (chooser.files[0]) this.#own(chooser.files[0]); });
+    chooser.addEventListener("change", () => {
+      if (chooser.files[0]) this.#own(chooser.files[0]);
+      chooser.value = "";
+    });
     this.none = this.#swatch("none", "Transparent", () => this.#set({}));
     this.none.label.classList.add("checkered");
     this.none.input.checked = true;
-    this.another = make("button", { type: "button", className: "button quiet compact", hidden: true, onclick: () => chooser.click() }, "Another picture…");
     this.element = make("fieldset", { className: "section" },
       make("legend", {}, "Background"),
       make("div", { className: "swatches" },
-        this.none.label, COLOURS.map(([colour, name]) => this.#plain(colour, name)), this.ownColour.label, this.ownPicture.label),
-      chooser, this.another);
+        this.none.label, COLOURS.map(([colour, name]) => this.#plain(colour, name)), this.ownColour.label, this.ownPicture.label, choose),
+      chooser);
   }
 
   #plain(colour, name) {
@@ -47,8 +51,6 @@ export class Background {
   #swatch(value, name, choose, ...inside) {
     const input = make("input", { type: "radio", name: "background", value, "aria-label": name });
     input.addEventListener("change", choose);
-    // A file chooser does not come again for what is chosen already.
-    if (value === "picture") input.addEventListener("click", () => { if (!this.picture) choose(); });
     return { input, label: make("label", { className: "swatch", title: name }, input, ...inside) };
   }
 
@@ -57,8 +59,7 @@ export class Background {
     this.#address = URL.createObjectURL(file);
     this.ownPicture.input.checked = true;
     this.ownPicture.label.style.backgroundImage = `url("${this.#address}")`;
-    this.ownPicture.label.classList.add("filled");
-    this.another.hidden = false;
+    this.ownPicture.label.hidden = false;
     this.#set({ picture: file });
   }
 

@@ -59,6 +59,7 @@ export class Shelf {
 
   /** Called once a frame at most, with those that changed. */
   update(changed) {
+    const before = new Set(this.#tiles.keys());
     for (const picture of changed) {
       if (this.pictures.has(picture)) this.#paint(picture);
       else {
@@ -66,8 +67,9 @@ export class Shelf {
         this.#tiles.delete(picture);
       }
     }
+    if (this.#tiles.size === before.size && this.pictures.all.every((picture) => before.has(picture))) return;
     this.#order();
-    this.#mark(true);
+    if (!before.has(this.#shown)) this.#mark(true);
   }
 
   #order() {

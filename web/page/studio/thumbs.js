@@ -3,18 +3,31 @@
 import { lanes } from "./lanes.js";
 
 const HEIGHT = 176;
+// Each holds one picture at its full size.
 const inLine = lanes(2);
+const waiting = new Map();
+let worker = null, sent = 0;
 
 /** Address of a small copy, or null when this browser cannot read the picture. To be given to `forget` later. */
 export function shrunk(blob) {
   return inLine(async () => {
-    const bitmap = await createImageBitmap(blob, { resizeHeight: HEIGHT, resizeQuality: "medium" }).catch(() => null);
-    if (!bitmap) return null;
-    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-    canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    bitmap.close();
-    return URL.createObjectURL(await canvas.convertToBlob({ type: "image/webp", quality: 0.8 }));
+    worker ??= start();
+    const number = ++sent;
+    const small = await new Promise((resolve) => {
+      waiting.set(number, resolve);
+      worker.postMessage({ number, blob, height: HEIGHT });
+    });
+    return small && URL.createObjectURL(small);
   });
+}
+
+function start() {
+  const started = new Worker("/page/studio/shrinker.js");
+  started.onmessage = ({ data: { number, small } }) => {
+    waiting.get(number)(small);
+    waiting.delete(number);
+  };
+  return started;
 }
 
 export function forget(address) {

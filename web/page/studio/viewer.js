@@ -7,6 +7,8 @@ import { previewOf } from "./thumbs.js";
 import { factsOf, saidOf } from "./words.js";
 import { Zoom } from "./zoom.js";
 
+// Room around the picture, so that its edges are seen.
+const MARGIN = 20;
 // Small pictures are not blown up further to fill a large screen.
 const LARGEST = 1.5;
 // How much two sides may differ in shape and still be the same picture, uncropped.
@@ -88,8 +90,9 @@ export class Viewer {
 
   #layout() {
     const picture = this.#shown;
-    const { clientWidth: width, clientHeight: height } = this.#stage;
-    if (!picture || !width) return;
+    const width = this.#stage.clientWidth - 2 * MARGIN;
+    const height = this.#stage.clientHeight - 2 * MARGIN;
+    if (!picture || width <= 0) return;
     const result = picture.state === "done" ? picture.result : null;
     const before = [this.#before.naturalWidth, this.#before.naturalHeight];
     const after = result ? [result.width, result.height] : before;
@@ -116,7 +119,7 @@ export class Viewer {
 
   #offer(picture) {
     const { acts } = this;
-    const button = (name, label, onclick) => make("button", { className: "button compact", type: "button", onclick }, icon(name), label);
+    const button = (name, label, onclick) => make("button", { className: "button compact", type: "button", "aria-label": label, title: label, onclick }, icon(name), make("span", {}, label));
     const offered = [
       !ENDED.has(picture.state) && button("close", "Cancel", () => acts.onCancel(picture)),
       acts.mayAgain(picture) && button("retry", "Try again", () => acts.onAgain(picture)),
