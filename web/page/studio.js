@@ -113,7 +113,7 @@ function takeOff(some, next) {
     label: "Undo",
     run: () => {
       pictures.add(some, before);
-      remember(some.filter(({ jobId }) => jobId));
+      remember(pictures.all.filter(({ jobId }) => jobId));
       main.removeAttribute("data-empty");
       show(some[0]);
     },
@@ -180,16 +180,20 @@ async function shrinkCutout(picture, address) {
   pictures.change(picture, { cutout });
 }
 
+const heldText = make("span");
+find("#held").append(heldText, make("button", { className: "button compact", type: "button", onclick: () => uploads.goOn() }, "Try now"));
 let hold = null;
 
 function showHold(held) {
   hold = held;
-  const place = find("#held");
-  place.hidden = !held;
-  if (!held) return;
-  const waits = count(pictures.all.filter(({ state }) => state === "sending").length, "picture waits", "pictures wait");
-  place.replaceChildren(`${held.reason} ${waits} here and will be sent by themselves. `,
-    make("button", { className: "button compact", type: "button", onclick: () => uploads.goOn() }, "Try now"));
+  find("#held").hidden = !held;
+  countHeld();
+}
+
+function countHeld() {
+  if (!hold) return;
+  const waiting = pictures.all.filter(({ state }) => state === "sending").length;
+  heldText.textContent = `${hold} ${count(waiting, "picture waits", "pictures wait")} here and will be sent by themselves.`;
 }
 
 // What is seen
@@ -199,20 +203,21 @@ const progressText = make("span", { className: "small number" });
 find("#progress").append(progressText, meter);
 const zipText = make("span", {}, "Download all");
 const zipButton = make("button", { className: "button compact", type: "button", id: "download-all", onclick: downloadAll }, icon("download"), zipText);
-const clearButton = make("button", { className: "button quiet compact", type: "button", id: "clear", onclick: clear }, icon("bin"), "Clear");
+const clearButton = make("button", { className: "button quiet compact", type: "button", id: "clear", "aria-label": "Clear", onclick: clear }, icon("bin"), make("span", {}, "Clear"));
 find("#shelf-acts").append(zipButton, clearButton);
 
 pictures.onChange((changed) => {
-  const fresh = [];
+  let fresh = false;
   for (const picture of changed) {
     if (!pictures.has(picture)) continue;
     if (picture.state === "done" && !picture.cutout) picture.cutout = previewOf(picture.jobId, "result");
     if (picture.jobId && picture.kept !== picture.jobId) {
       picture.kept = picture.jobId;
-      fresh.push(picture);
+      fresh = true;
     }
   }
-  if (fresh.length) remember(fresh);
+  // All, so that they come back in the order of the shelf and not of the answers.
+  if (fresh) remember(pictures.all.filter(({ jobId }) => jobId));
   shelf.update(changed);
   viewer.update(changed);
   saving.update();
@@ -231,6 +236,7 @@ function sum() {
   zipButton.hidden = done < 2;
   clearButton.hidden = over === 0;
   document.title = busy ? `${over}/${total} · ${TITLE}` : TITLE;
+  countHeld();
   showTroubles(pictures.all, acts);
   if (!busy && !ended) tell(total === 1 && done ? `${pictures.all[0].name} is done.` : `${text}.`);
   ended = !busy;

@@ -5,11 +5,14 @@ import { find, make, toast } from "../dom.js";
 const ENDINGS = /\.(jpe?g|png|webp|bmp|tiff?|gif|hei[cf]|avif)$/i;
 const looksLikePicture = ({ name, type }) => type.startsWith("image/") || ENDINGS.test(name);
 
+const inOrder = new Intl.Collator(undefined, { numeric: true }).compare;
+const byPath = (a, b) => inOrder(a.webkitRelativePath, b.webkitRelativePath);
+
 /** `onFiles(files)` and `onAddresses(addresses)`, never with none. */
 export function takeIn(onFiles, onAddresses) {
   const take = (files, folder) => {
     // A folder holds more than pictures. A file that somebody chose is sent, and the service says what it thinks.
-    const wanted = folder ? files.filter(looksLikePicture) : files;
+    const wanted = folder ? files.filter(looksLikePicture).sort(byPath) : files;
     const others = files.length - wanted.length;
     if (others) toast(others === 1 ? "1 file of the folder is no picture and was left out." : `${others} files of the folder are no pictures and were left out.`);
     if (wanted.length) onFiles(wanted);
@@ -66,13 +69,16 @@ function dropping(take, onAddresses) {
   });
 }
 
+/** Files of dropped folders: the system tells them in no order, and without their paths. */
 async function filesIn(entries) {
   const files = [];
-  for (const entry of entries) {
+  for (const entry of entries.sort((a, b) => inOrder(a.name, b.name))) {
     if (entry.isDirectory) {
       const reader = entry.createReader();
+      const inside = [];
       // It gives a hundred at a time, and none at the end.
-      for (let some; (some = await promised(reader, "readEntries")).length;) files.push(...await filesIn(some));
+      for (let some; (some = await promised(reader, "readEntries")).length;) inside.push(...some);
+      files.push(...await filesIn(inside));
     } else if (!entry.name.startsWith(".")) {
       files.push(await promised(entry, "file"));
     }

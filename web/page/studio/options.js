@@ -73,7 +73,7 @@ export class Options {
     }
     const edge = EDGES.find(([value]) => value && this.chosen()[value]);
     const said = [this.model.value !== this.usual && this.model.value, edge?.[1], this.crop.checked && "crop", this.shadow.checked && "shadow"];
-    this.element.querySelector("#options-said").textContent = said.filter(Boolean).join(", ") || "Usual model, edges as they come";
+    this.element.querySelector("#options-said").textContent = said.filter(Boolean).join(", ").replace(/^./, (first) => first.toUpperCase()) || "Usual model, edges as they come";
   }
 
   #read() {

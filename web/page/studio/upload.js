@@ -14,7 +14,7 @@ export class Uploads {
   #hold = null;
   #offline = 0;
 
-  /** `onTaken(picture, answer)`; `onHold({reason, until} | null)` while nothing is sent because it would be in vain. */
+  /** `onTaken(picture, answer)`; `onHold(reason | null)` while nothing is sent because it would be in vain. */
   constructor(pictures, onTaken, onHold) {
     Object.assign(this, { pictures, onTaken, onHold });
     addEventListener("online", () => this.goOn());
@@ -109,7 +109,7 @@ export class Uploads {
       const timer = setTimeout(hold.end, seconds * 1000);
     });
     this.#hold = hold;
-    this.onHold({ reason, until: Date.now() + seconds * 1000 });
+    this.onHold(reason);
   }
 }
 
