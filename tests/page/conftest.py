@@ -110,6 +110,8 @@ def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
     """An empty tab. Fails its test on a console error, an uncaught error, or a request to another host."""
     page = context.new_page()
     watch.follow(page)
+    # From now on: a file chooser that is only listened for when it is about to open may open before that.
+    page.on("filechooser", lambda _: None)
     yield page
     assert watch.unexpected() == []
 

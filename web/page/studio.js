@@ -18,6 +18,8 @@ import { Viewer } from "./studio/viewer.js";
 
 const TITLE = document.title;
 const PLACES_MS = 2000;
+// Longer than "Undo" is offered.
+const FORGET_MS = 15_000;
 // Faults of the file itself: the same file is refused again.
 const HOPELESS = new Set([
   "empty_file", "not_a_picture", "unsupported_format", "broken_header", "too_many_pixels", "file_too_large", "invalid_url", "forbidden_url", "fetching_off",
@@ -109,6 +111,7 @@ function takeOff(some, next) {
   if (some.includes(shelf.shown)) show(next);
   if (!pictures.all.length) main.setAttribute("data-empty", "");
   if (hadFocus) requestAnimationFrame(() => (pictures.all.length ? shelf.focus() : find("#pick").focus()));
+  setTimeout(() => some.forEach(letGo), FORGET_MS);
   toast(some.length === 1 ? `${some[0].name} was removed.` : `${count(some.length, "picture")} removed.`, {
     label: "Undo",
     run: () => {
@@ -118,6 +121,14 @@ function takeOff(some, next) {
       show(some[0]);
     },
   });
+}
+
+/** What a removed picture holds in memory. */
+function letGo(picture) {
+  if (pictures.has(picture)) return;
+  forget(picture.thumb);
+  forget(picture.cutout);
+  picture.file = null;
 }
 
 async function cancel(picture) {
@@ -160,7 +171,9 @@ async function told(act) {
 let goneCount = 0;
 
 function gone(picture) {
+  if (!pictures.has(picture)) return;
   pictures.remove([picture]);
+  letGo(picture);
   forgetJobs([picture.jobId]);
   if (picture === shelf.shown) show(pictures.all[0] ?? null);
   if (!pictures.all.length) main.setAttribute("data-empty", "");

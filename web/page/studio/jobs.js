@@ -64,7 +64,9 @@ export class Jobs {
   async ask(picture) {
     try {
       const view = await asking(() => getJson(`/queue/job/${picture.jobId}`));
-      if (this.pictures.ofJob(view.id) === picture) this.#apply(picture, view);
+      // An answer may be older than an event that came meanwhile: it takes nothing back that had ended.
+      const late = ENDED.has(picture.state) && !view.completed_at;
+      if (this.pictures.ofJob(view.id) === picture && !late) this.#apply(picture, view);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       if (problem.status === 404 || problem.status === 410) this.onGone(picture);

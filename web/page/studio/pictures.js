@@ -26,6 +26,13 @@ export class Pictures {
   #changed = new Set();
   #frame = 0;
 
+  constructor() {
+    // A tab in the background draws no frames; what it has done is told all the same.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden && this.#changed.size) this.#flush();
+    });
+  }
+
   get all() { return this.#list; }
   get unfinished() { return this.#list.filter((each) => each.jobId && !ENDED.has(each.state)); }
   ofJob(id) { return this.#byJob.get(id); }
@@ -60,11 +67,11 @@ export class Pictures {
 
   #tell(picture) {
     this.#changed.add(picture);
-    // Not only a frame: a tab in the background draws none, and yet its title and history should be right.
     this.#frame ||= document.hidden ? setTimeout(() => this.#flush(), 250) : requestAnimationFrame(() => this.#flush());
   }
 
   #flush() {
+    if (!this.#changed.size) return;
     const changed = this.#changed;
     this.#changed = new Set();
     this.#frame = 0;
