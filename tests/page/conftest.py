@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.service import Service, running
 
@@ -22,6 +31,7 @@ ARGUMENTS = (
     "--disable-sync",
 )
 PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 # pytest-playwright keeps one loop for the whole session, in which no later test could run one of its own: here browser
@@ -84,7 +94,11 @@ def watch(service: Service) -> Watch:
 def context(browser: Browser, service: Service) -> Iterator[BrowserContext]:
     """A browser that was never here: nothing in its memory, relative addresses mean the service."""
     context = browser.new_context(
-        base_url=service.url, viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+        base_url=service.url,
+        viewport={"width": 1280, "height": 800},
+        permissions=["clipboard-read", "clipboard-write"],
+        # What moves slowly is measured at some point of its way.
+        reduced_motion="reduce",
     )
     context.set_default_timeout(PATIENCE_MS)
     yield context
@@ -96,6 +110,8 @@ def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
     """An empty tab. Fails its test on a console error, an uncaught error, or a request to another host."""
     page = context.new_page()
     watch.follow(page)
+    # From now on: a file chooser that is only listened for when it is about to open may open before that.
+    page.on("filechooser", lambda _: None)
     yield page
     assert watch.unexpected() == []
 

@@ -1,0 +1,36 @@
+// Which jobs this browser has made: they come back after a reload. Only ids and names are kept.
+
+const KEY = "studio.jobs";
+const MOST = 300;
+
+function read() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+    return Array.isArray(kept) ? kept.filter((each) => typeof each?.id === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
+function write(entries) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(entries.slice(-MOST)));
+  } catch {
+    // Full or forbidden: then nothing comes back after a reload, and all else works.
+  }
+}
+
+/** Oldest first: {id, name, options, address?}. */
+export const remembered = read;
+
+/** Always from what is stored now: another tab may have written meanwhile. */
+export function remember(pictures) {
+  const fresh = pictures.map(({ jobId, name, options, source }) => ({ id: jobId, name, options, address: source.address }));
+  const ids = new Set(fresh.map(({ id }) => id));
+  write([...read().filter(({ id }) => !ids.has(id)), ...fresh]);
+}
+
+export function forgetJobs(ids) {
+  const gone = new Set(ids);
+  write(read().filter(({ id }) => !gone.has(id)));
+}

@@ -1,0 +1,125 @@
+// Pictures on their way to the service: three at once, and again by itself when it is full or away.
+
+import { askForToken, OFFLINE } from "../api.js";
+import { lanes } from "./lanes.js";
+
+const AT_ONCE = 3;
+const OFFLINE_SECONDS = [2, 4, 8, 15];
+// Answers after which the same request may succeed, when they say so in Retry-After.
+const PASSING = new Set([409, 429, 503, 507]);
+
+export class Uploads {
+  #inLine = lanes(AT_ONCE);
+  #requests = new Map();
+  #hold = null;
+  #offline = 0;
+
+  /** `onTaken(picture, answer)`; `onHold(reason | null)` while nothing is sent because it would be in vain. */
+  constructor(pictures, onTaken, onHold) {
+    Object.assign(this, { pictures, onTaken, onHold });
+    addEventListener("online", () => this.goOn());
+  }
+
+  get waiting() { return this.pictures.all.some(({ state }) => state === "sending" || state === "uploading"); }
+
+  /** Does not throw: what comes of it shows in the picture's state. */
+  send(picture) {
+    // A picture that was given twice is one job: the answer to the first may have been lost on the way.
+    picture.sendKey = randomKey();
+    this.pictures.change(picture, { state: "sending", part: 0, error: null });
+    return this.#inLine(() => this.#sendUntilAnswered(picture, picture.sendKey));
+  }
+
+  /** Stop an upload that has not ended. */
+  stop(picture) {
+    picture.sendKey = null;
+    this.#requests.get(picture)?.abort();
+    this.pictures.change(picture, { state: "cancelled" });
+  }
+
+  /** Do not wait any longer. */
+  goOn() {
+    this.#hold?.end();
+  }
+
+  async #sendUntilAnswered(picture, key) {
+    while (picture.sendKey === key) {
+      if (this.#hold) {
+        this.pictures.change(picture, { state: "sending", part: 0 });
+        await this.#hold.over;
+        continue;
+      }
+      this.pictures.change(picture, { state: "uploading", part: 0 });
+      const answer = await this.#request(picture, key);
+      if (picture.sendKey !== key) return;
+      if (answer.status === 0) {
+        const seconds = OFFLINE_SECONDS[Math.min(this.#offline++, OFFLINE_SECONDS.length - 1)];
+        this.#holdFor(seconds, OFFLINE);
+      } else {
+        this.#offline = 0;
+        if (answer.status === 202) return this.onTaken(picture, answer.body);
+        if (answer.status === 401) await askForToken();
+        else if (PASSING.has(answer.status) && answer.retryAfter) this.#holdFor(answer.retryAfter, answer.body.detail);
+        // The job it comes from may be gone with its picture; we may still have it.
+        else if (picture.source.job && picture.file) picture.source = { file: picture.file };
+        else return this.#refused(picture, answer);
+      }
+    }
+  }
+
+  #refused(picture, { status, body }) {
+    const [file] = body.rejected ?? [];
+    const message = file?.reason ?? body.detail ?? `The service answered ${status}.`;
+    this.pictures.change(picture, { state: "refused", error: { message, code: file?.code ?? body.code } });
+  }
+
+  /** {status, body, retryAfter}; status 0 when there was no answer. */
+  #request(picture, key) {
+    const { file, address, job } = picture.source;
+    const query = new URLSearchParams(picture.options);
+    if (address) query.set("image_url", address);
+    if (job) query.set("image_job", job);
+    const request = new XMLHttpRequest();
+    this.#requests.set(picture, request);
+    return new Promise((resolve) => {
+      request.open("POST", `/queue/submit?${query}`);
+      request.setRequestHeader("Idempotency-Key", key);
+      request.responseType = "json";
+      request.upload.onprogress = ({ loaded, total }) => this.pictures.change(picture, { part: loaded / total });
+      request.onloadend = () => {
+        this.#requests.delete(picture);
+        resolve({
+          status: request.status, body: request.response ?? {}, retryAfter: Number(request.getResponseHeader("Retry-After")),
+        });
+      };
+      request.send(file ? formOf(file, picture.name) : null);
+    });
+  }
+
+  #holdFor(seconds, reason) {
+    if (this.#hold) return;
+    const hold = {};
+    hold.over = new Promise((resolve) => {
+      hold.end = () => {
+        clearTimeout(timer);
+        this.#hold = null;
+        this.onHold(null);
+        resolve();
+      };
+      const timer = setTimeout(hold.end, seconds * 1000);
+    });
+    this.#hold = hold;
+    this.onHold(reason);
+  }
+}
+
+function formOf(file, name) {
+  const form = new FormData();
+  form.append("images", file, name);
+  return form;
+}
+
+/** Not crypto.randomUUID: that is only there over https and on localhost. */
+function randomKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

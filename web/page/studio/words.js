@@ -1,0 +1,36 @@
+// What is said of a picture: one place for all that show it.
+
+import { bytes, duration } from "../dom.js";
+
+export function saidOf(picture) {
+  switch (picture.state) {
+    case "sending": return "Waiting to be sent";
+    case "uploading": return picture.source.file ? `Sending, ${Math.round(picture.part * 100)} %` : "Being fetched";
+    case "waiting": return picture.detail ?? place(picture);
+    case "working": return picture.detail ?? "Removing the background";
+    case "done": return "Done";
+    case "cancelled": return "Cancelled";
+    default: return picture.error?.message ?? "It did not work";
+  }
+}
+
+function place({ position, wait }) {
+  if (!position) return "Next in the queue";
+  const about = wait ? `, about ${duration(wait)}` : "";
+  return position === 1 ? `Next in the queue${about}` : `Number ${position.toLocaleString("en")} in the queue${about}`;
+}
+
+const KINDS = { "image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP", "image/avif": "AVIF" };
+
+/** "451 × 300 · PNG · 265 kB · 0.2 s" */
+export function factsOf({ result }) {
+  if (!result) return "";
+  const time = result.cached ? "kept from before" : result.seconds ? `${result.seconds.toFixed(1)} s` : null;
+  const kind = KINDS[result.content_type] ?? result.content_type;
+  return [`${result.width} × ${result.height}`, kind, bytes(result.bytes), time].filter(Boolean).join(" · ");
+}
+
+const EXTENSIONS = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif", "application/zip": "zip" };
+
+/** The picture's name with the ending of what it has become. */
+export const nameAs = (name, type) => `${name.replace(/\.[^.]{1,5}$/, "")}.${EXTENSIONS[type] ?? "png"}`;
