@@ -67,8 +67,7 @@ def test_the_counts_come_first_and_then_changes_only(site: Site) -> None:
         assert (first.event, first.data) == ("stats", site.get("/queue/stats").json())
         job_id = submit(site.queue, "a.png", "b.png")
         told = stream.next("job")
-        # Both were made in the same moment, so either may be listed first.
-        assert told.data in site.get("/queue/jobs?limit=2").json()["jobs"]
+        assert told.data == site.get(f"/queue/jobs?text={job_id}").json()["jobs"][0]
         assert (told.data["id"], told.data["results"]) == (job_id, None)
         assert told.id is not None
         assert first.id is not None
@@ -305,7 +304,6 @@ def test_a_job_that_stands_still_says_so_too_while_others_change(site: Site, mon
 def test_head_is_answered_though_a_stream_never_ends(site: Site) -> None:
     answer = site.session.head(all_jobs(site), timeout=5)
     assert (answer.status_code, answer.content) == (200, b"")
-    assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert site.session.head(f"{site.url}/health", timeout=5).status_code == 200
 
 
