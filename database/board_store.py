@@ -1,7 +1,9 @@
 """What a board shows beside jobs: who works on what, since when the queue waits, how much ends in a minute."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import dropwhile
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -14,7 +16,7 @@ from database.tables import IS_PENDING, IS_PROCESSING
 from database.tables import job_files as files
 from job import JobFile, JobFilter, Priority, timestamp
 
-# Of complete minutes: what ends by chance in one of them says little.
+# What ends by chance in one of them says little.
 RATE_MINUTES = 5
 # How long the minutes are kept.
 MINUTES_MEMORY = timedelta(hours=24)
@@ -28,7 +30,7 @@ class Pulse:
     processing_files: int
     # Since when the file waits that is next among those of its priority; of the three the earliest.
     oldest_waiting_at: str | None
-    # Files that ended in a minute, completed or failed.
+    # Files that end in a minute, completed or failed.
     per_minute: float
 
 
@@ -51,12 +53,12 @@ class BoardStore:
         this_minute = minutes.begin_of(now)
         with self._database.read() as connection:
             counts = counting.read(connection)
-            ended = minutes.total(connection, this_minute - RATE_MINUTES * minutes.MINUTE, this_minute)
+            ended = minutes.between(connection, this_minute - RATE_MINUTES * minutes.MINUTE, now)
             return Pulse(
                 pending_files=counts.get(counting.FILES + "pending", 0),
                 processing_files=counts.get(counting.FILES + "processing", 0),
                 oldest_waiting_at=oldest_waiting(connection, now),
-                per_minute=ended / RATE_MINUTES,
+                per_minute=rate(ended, this_minute),
             )
 
     def throughput(self, now: datetime, count: int) -> list[Minute]:
@@ -89,6 +91,17 @@ class BoardStore:
         with self._database.read() as connection:
             rows = connection.execute(FILES_AFTER, {"job": job_id, "after": after, "limit": limit})
             return [to_file(row) for row in rows.mappings()]
+
+
+def rate(ended: Mapping[str, tuple[int, int]], this_minute: datetime) -> float:
+    """Files that end in a minute: the mean of the last complete ones, beginning with the first in which any ended.
+
+    While there is no such minute, it is what has ended in this one so far.
+    """
+    last = [timestamp(this_minute - number * minutes.MINUTE) for number in reversed(range(RATE_MINUTES + 1))]
+    *complete, so_far = [sum(ended.get(at, (0, 0))) for at in last]
+    busy = list(dropwhile(lambda count: count == 0, complete))
+    return sum(busy) / len(busy) if busy else float(so_far)
 
 
 def oldest_waiting(connection: Connection, now: datetime) -> str | None:

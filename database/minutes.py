@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from database.tables import minutes
@@ -28,12 +28,6 @@ def between(connection: Connection, first: datetime, end: datetime) -> dict[str,
     return {row.at: (row.completed, row.failed) for row in connection.execute(BETWEEN, given)}
 
 
-def total(connection: Connection, first: datetime, end: datetime) -> int:
-    """Files that ended from `first` to before `end`."""
-    ended: int = connection.execute(TOTAL, {"first": timestamp(first), "end": timestamp(end)}).scalar_one()
-    return ended
-
-
 def forget(connection: Connection, before: datetime) -> None:
     connection.execute(delete(minutes).where(minutes.c.at < timestamp(before)))
 
@@ -49,6 +43,4 @@ MOVE = {
     )
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
-WITHIN = (minutes.c.at >= bindparam("first"), minutes.c.at < bindparam("end"))
-BETWEEN = select(minutes).where(*WITHIN)
-TOTAL = select(func.coalesce(func.sum(minutes.c.completed + minutes.c.failed), 0)).where(*WITHIN)
+BETWEEN = select(minutes).where(minutes.c.at >= bindparam("first"), minutes.c.at < bindparam("end"))

@@ -124,7 +124,7 @@ class StatsView(BaseModel):
     oldest_waiting_at: str | None = Field(
         description="Since when the picture at the head of the queue waits; of the three priorities the earliest."
     )
-    per_minute: float = Field(description="Pictures that ended in a minute, of the last five complete ones.")
+    per_minute: float = Field(description="Pictures that end in a minute, by the last five, or since work began again.")
 
 
 class ResetView(BaseModel):

@@ -60,6 +60,8 @@ def test_throughput_counts_what_ended_in_each_minute(site: Site, clock: Clock) -
     leases = {lease.file.job_id: lease for lease in claim(site.queue)}
     finish(site.queue, leases[first])
     fail(site.queue, leases[second])
+    # The work has just begun.
+    assert stats(site)["per_minute"] == 2
     clock.advance(minutes=2, microseconds=1)
     finish(site.queue, leases[third])
     told = site.get("/queue/throughput?minutes=5").json()["minutes"]
@@ -67,9 +69,9 @@ def test_throughput_counts_what_ended_in_each_minute(site: Site, clock: Clock) -
     assert [minute["at"] for minute in told] == [timestamp(begin - timedelta(minutes=n)) for n in (4, 3, 2, 1, 0)]
     assert [(minute["completed"], minute["failed"]) for minute in told] == [(0, 0), (1, 1), (0, 0), (0, 0), (1, 0)]
     # This minute has not ended yet.
-    assert stats(site)["per_minute"] == 2 / 5
+    assert stats(site)["per_minute"] == 2 / 3
     clock.advance(minutes=1)
-    assert stats(site)["per_minute"] == 3 / 5
+    assert stats(site)["per_minute"] == 3 / 4
     clock.advance(minutes=5)
     assert stats(site)["per_minute"] == 0.0
 
