@@ -126,6 +126,7 @@ export function makeList({ go, changed }) {
         updateRow(row, job);
         if (kept !== job.status) mark(row);
       } else if (belongs(job)) unseen.add(id);
+      else unseen.delete(id);
     }
     waiting = new Map();
     if (unseen.size && !rows.size && !asking) load(view);
