@@ -24,7 +24,7 @@ async def begin(request: Request, settings: ServiceSettings, given: TokenView) -
     if settings.api_token is None:
         return answer
     token = settings.api_token.get_secret_value()
-    if not hmac.compare_digest(given.token.encode("utf-8", "surrogatepass"), token.encode()):
+    if not hmac.compare_digest(given.token.encode(), token.encode()):
         raise Unauthorized("That is not the token of this service.")
     answer.set_cookie(
         SESSION_COOKIE, session_of(token), httponly=True, samesite="strict", secure=request.url.scheme == "https"
