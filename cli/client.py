@@ -20,6 +20,8 @@ TIMEOUT_SECONDS = 120
 PATIENCE_SECONDS = {409: 60, 429: 900, 503: 60}
 # After 429 without Retry-After.
 USUAL_PAUSE_SECONDS = 5
+# Longer than a stream of events is ever silent.
+SILENCE_SECONDS = 45
 RESEND_PAUSES_SECONDS = (1, 4)
 LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
@@ -39,11 +41,16 @@ class Client:
     def __init__(self, url: str, token: str, screen: Screen) -> None:
         self.url = checked_address(url)
         self._screen = screen
-        self._session = requests.Session()
+        self._token = token and checked_token(token)
+        self._session = self._new_session()
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
         # A proxy cannot reach this machine's own loopback.
-        self._session.trust_env = urlsplit(self.url).hostname not in ("127.0.0.1", "localhost", "::1")
-        if token:
-            self._session.headers["X-API-Key"] = checked_token(token)
+        session.trust_env = urlsplit(self.url).hostname not in ("127.0.0.1", "localhost", "::1")
+        if self._token:
+            session.headers["X-API-Key"] = self._token
+        return session
 
     def ask(self, method: str, path: str, *keys: str, **options: Any) -> Json:
         """The JSON object that the service answers, which has `keys`; `options` are those of requests."""
@@ -80,6 +87,14 @@ class Client:
         with self._request("GET", path, stream=True) as response, self._errors_in_words():
             for piece in response.iter_content(CHUNK_BYTES):
                 file.write(piece)
+
+    def changes(self) -> Iterator[str]:
+        """Ids of jobs in the moment in which they change, "" for a line that names none; for a thread of its own."""
+        with self._errors_in_words(), self._new_session() as session:
+            response = session.get(f"{self.url}/queue/events", stream=True, timeout=SILENCE_SECONDS)
+            if response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                for line in response.iter_lines():
+                    yield job_of(line)
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
         """The service's answer, once it no longer asks to come back later. Raises FilesRefused."""
@@ -141,6 +156,16 @@ class Client:
             ) from error
         except requests.RequestException as error:
             raise Trouble(str(error)) from error
+
+
+def job_of(line: bytes) -> str:
+    """The job that a line of a stream of events tells of, or ""."""
+    field, _, data = line.partition(b": ")
+    try:
+        told = json.loads(data) if field == b"data" else None
+    except ValueError:
+        told = None
+    return str(told.get("id", "")) if isinstance(told, dict) else ""
 
 
 def job_path(job_id: str) -> str:

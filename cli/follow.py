@@ -1,9 +1,9 @@
 """Jobs on their way to the end."""
 
-import time
 from collections.abc import Iterator, Sequence
 
 from cli.client import Client
+from cli.hearing import Hearing
 from cli.screen import Screen, clean
 from cli.trouble import Json
 
@@ -12,10 +12,12 @@ def follow(client: Client, screen: Screen, job_ids: Sequence[str], as_stream: bo
     """Yields each job when it has ended; shows what changes on the way, with `as_stream` in JSON too."""
     latest: dict[str, Json] = {}
     waiting = list(job_ids)
+    hearing = Hearing(client)
+    asked: Sequence[str] = job_ids
     with screen.files_bar() as bar:
         task = bar.add_task("Working", total=None)
         while waiting:
-            for job_id in tuple(waiting):
+            for job_id in tuple(asked):
                 job = client.job(job_id)
                 if has_changed(latest.get(job_id, {}), job):
                     if as_stream:
@@ -34,7 +36,7 @@ def follow(client: Client, screen: Screen, job_ids: Sequence[str], as_stream: bo
                     waiting.remove(job_id)
                     yield job
             if waiting:
-                time.sleep(pause_seconds(len(waiting)))
+                asked = hearing.next(waiting)
 
 
 def has_ended(job: Json) -> bool:
@@ -49,8 +51,3 @@ def has_changed(before: Json, job: Json) -> bool:
 def without_result(job: Json) -> list[Json]:
     """The entries of an ended job's files that failed or were cancelled."""
     return [entry for entry in job["results"] or () if not entry.get("url")]
-
-
-def pause_seconds(jobs: int) -> float:
-    """Between two looks at so many jobs: the more there are, the rarer."""
-    return min(5.0, 0.2 + 0.05 * jobs)

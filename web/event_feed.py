@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 
-from errors import JobExpired, JobNotFound
+from errors import DatabaseError, JobExpired, JobNotFound
 from job import Job
 from log_setup import Trouble
 from queue_manager import QueueManager
@@ -157,7 +157,14 @@ class EventFeed:
         """None when all that came after `seen` is in `recent` by now."""
         if recent.floor <= seen <= recent.newest:
             return None
-        newest, events = await run_in_threadpool(self._replay, seen)
+        while True:
+            try:
+                newest, events = await run_in_threadpool(self._replay, seen)
+                break
+            except DatabaseError:  # the reader meets it too, and tells of it
+                if self._ending:
+                    return None
+                await asyncio.sleep(self._settings.poll_seconds)
         if seen > newest:
             return FROM_ELSEWHERE
         # What was dropped meanwhile may be later than what was read.

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from web.dependencies import PROBLEM, Queue
 from web.event_feed import EventFeed
+from web.head import WAS_HEAD
 
 # Nothing between us and the client may keep an event back, or give it to somebody else.
 HEADERS: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -33,7 +34,10 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._events):
-            await super().__call__(scope, receive, send)
+            if WAS_HEAD in scope:
+                await StreamingResponse(iter(()), headers=self.headers)(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
 
 
 async def last_seen(

@@ -1,21 +1,18 @@
 """HEAD wherever there is GET, as RFC 9110 wants: health checks and CDNs ask so."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+# In the scope, for answers that would go on for ever.
+WAS_HEAD = "rembg.was_head"
 
 
 class HeadAsGet:
-    """Middleware: routes see a GET, and their answer is over with its headers, so that no stream goes on for nobody."""
+    """Middleware: routes see a GET, and the web server, which knows that it was a HEAD, sends no body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_head(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                await send(message)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            await self._app({**scope, "method": "GET"}, receive, send_head)
-        else:
-            await self._app(scope, receive, send)
+            scope = {**scope, "method": "GET", WAS_HEAD: True}
+        await self._app(scope, receive, send)
