@@ -40,8 +40,11 @@ def search(connection: Connection, wanted: JobFilter, limit: int, before: Place 
     floor = floor_of(connection, wanted, beyond) if bounded else None
     found = list(islice(places(connection, wanted, [*beyond, *above(floor)]), limit + 1))
     more = found[limit - 1] if len(found) > limit else floor
-    lowest = floor_of(connection, wanted, among) if bounded else None
-    total = count(connection, wanted, [*among, *above(lowest)], MOST_COUNTED + 1)
+    lowest = floor_of(connection, wanted, among) if bounded and before else floor
+    if before is None and len(found) <= limit:
+        total = len(found)
+    else:
+        total = count(connection, wanted, [*among, *above(lowest)], MOST_COUNTED + 1)
     rows = connection.execute(select(*LISTED).where(jobs.c.id.in_([job_id for _, job_id in found[:limit]])))
     shown = sorted((to_job(row) for row in rows.mappings()), key=lambda job: (job.created_at, job.id), reverse=True)
     return Page(min(total, MOST_COUNTED), shown, more, total_is_exact=total <= MOST_COUNTED and lowest is None)
