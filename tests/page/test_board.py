@@ -169,6 +169,12 @@ def test_an_act_on_a_range_and_on_all_that_match(page: Page, service: Service, m
     expect(page.get_by_text("4 jobs given high priority.")).to_be_visible()
     assert [service.job(job)["priority"] for job in jobs[24:28]] == ["high"] * 4
 
+    page.get_by_role("button", name="Older ›").click()
+    expect(boxes).to_have_count(5)
+    expect(page.locator("#list-count")).to_have_text("26–30 of 30")
+    page.get_by_role("button", name="‹ Newer").click()
+    expect(boxes).to_have_count(25)
+
     page.get_by_label("Select every job on this page").check()
     acts.get_by_role("button", name="Select all 30 that match").click()
     acts.get_by_role("button", name="Cancel").click()

@@ -126,6 +126,7 @@ export function makeList({ go, changed }) {
         updateRow(row, job);
         if (kept !== job.status) mark(row);
       } else if (belongs(job)) unseen.add(id);
+      else unseen.delete(id);
     }
     waiting = new Map();
     if (unseen.size && !rows.size && !asking) load(view);
@@ -163,15 +164,21 @@ export function makeList({ go, changed }) {
     showCount();
   }
 
-  fresh.addEventListener("click", () => {
-    load(view);
-    find("#jobs-title").scrollIntoView({ block: "nearest" });
+  function turn(cursor, trail) {
+    go({ cursor }, trail);
+    find("#tabs").scrollIntoView({ block: "nearest" });
+  }
+
+  fresh.addEventListener("click", async () => {
+    await load(view);
+    // The button is gone now.
+    find(".open", body)?.focus();
   });
   newer.addEventListener("click", () => {
     const trail = history.state?.trail ?? [];
-    go({ cursor: trail.at(-1) ?? "" }, trail.slice(0, -1));
+    turn(trail.at(-1) ?? "", trail.slice(0, -1));
   });
-  older.addEventListener("click", () => go({ cursor: page.next }, [...(history.state?.trail ?? []), view.cursor]));
+  older.addEventListener("click", () => turn(page.next, [...(history.state?.trail ?? []), view.cursor]));
   setInterval(() => {
     if (document.hidden) return;
     for (const row of rows.values()) if (!row.job.completed_at) showTime(row);

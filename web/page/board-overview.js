@@ -37,6 +37,7 @@ export function makeOverview({ acted }) {
     find("#waiting").textContent = files.pending.toLocaleString("en");
     find("#drained").textContent = !files.pending ? "nothing to do" : paused ? "none is begun" :
       body.per_minute > 0 ? `about ${duration((files.pending / body.per_minute) * 60)} of work` : "speed not known yet";
+    document.title = `${files.pending ? `${files.pending.toLocaleString("en")} waiting · ` : ""}Queue board`;
     showOldest();
     showTabs();
     if (before && (before.paused ?? paused) !== paused) find("#said").textContent = paused ? "The queue is paused." : "The queue goes on.";
