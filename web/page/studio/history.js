@@ -25,7 +25,7 @@ export const remembered = read;
 
 /** Always from what is stored now: another tab may have written meanwhile. */
 export function remember(pictures) {
-  const fresh = pictures.map(({ jobId, name, options, source }) => ({ id: jobId, name, options, address: source.address }));
+  const fresh = pictures.filter(({ jobId }) => jobId).map(({ jobId, name, options, source }) => ({ id: jobId, name, options, address: source.address }));
   const ids = new Set(fresh.map(({ id }) => id));
   write([...read().filter(({ id }) => !ids.has(id)), ...fresh]);
 }

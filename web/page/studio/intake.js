@@ -1,6 +1,6 @@
 // How pictures come in: dropped anywhere, pasted, picked, as a folder, or by address.
 
-import { find, make, toast } from "../dom.js";
+import { button, count, find, make, toast } from "../dom.js";
 
 const ENDINGS = /\.(jpe?g|png|webp|bmp|tiff?|gif|hei[cf]|avif)$/i;
 const looksLikePicture = ({ name, type }) => type.startsWith("image/") || ENDINGS.test(name);
@@ -14,9 +14,8 @@ export function takeIn(onFiles, onAddresses) {
     // A folder holds more than pictures. A file that somebody chose is sent, and the service says what it thinks.
     const wanted = folder ? files.filter(looksLikePicture).sort(byPath) : files;
     const others = files.length - wanted.length;
-    if (others) toast(others === 1 ? "1 file of the folder is no picture and was left out." : `${others} files of the folder are no pictures and were left out.`);
+    if (folder && (others || !files.length)) toast(`${count(wanted.length, "picture")} in the folder; ${count(others, "other file")} left out.`);
     if (wanted.length) onFiles(wanted);
-    else if (folder && !others) toast("The folder is empty.");
   };
   buttons(take, onAddresses);
   dropping(take, onAddresses);
@@ -113,7 +112,7 @@ function askForAddress(onAddresses) {
     make("label", { htmlFor: "addresses" }, "Addresses, one a line"), input, wrong,
     make("p", { className: "hint" }, "The service fetches them: only from public hosts.")),
   make("div", { className: "buttons" },
-    make("button", { className: "button", type: "button", onclick: () => dialog.close() }, "Cancel"),
+    button("", () => dialog.close(), "Cancel"),
     make("button", { className: "button primary" }, "Fetch"))));
   document.body.append(dialog);
   dialog.showModal();

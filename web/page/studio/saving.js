@@ -1,7 +1,7 @@
 // Out with it: one picture as a file or into the clipboard, all of them as a ZIP.
 
 import { Problem } from "../api.js";
-import { count, icon, make, toast } from "../dom.js";
+import { button, count, icon, make, toast } from "../dom.js";
 import { finished } from "./composing.js";
 import { nameAs } from "./words.js";
 import { Zip } from "./zip.js";
@@ -17,8 +17,9 @@ export class Saving {
     this.format = make("select", { className: "input", id: "format", "aria-describedby": "format-hint" }, FORMATS.map(([value, name]) => make("option", { value }, name)));
     this.hint = make("p", { className: "hint", id: "format-hint" });
     this.format.addEventListener("change", () => this.#say());
-    this.download = make("button", { className: "button primary", type: "button", id: "download", onclick: () => this.#one(this.download, () => this.#save()) }, icon("download"), make("span", {}, "Download"));
-    this.copy = make("button", { className: "button", type: "button", id: "copy", onclick: () => this.#one(this.copy, () => this.#copy()) }, icon("copy"), make("span", {}, "Copy"));
+    this.download = button("primary", () => this.#one(this.download, () => this.#save()), icon("download"), "Download");
+    this.copy = button("", () => this.#one(this.copy, () => this.#copy()), icon("copy"), "Copy");
+    this.download.id = "download";
     // Browsers have a clipboard for pages over https and on localhost only.
     this.copy.hidden = !globalThis.ClipboardItem || !navigator.clipboard?.write;
     this.element = make("section", { className: "section saving", "aria-label": "Download" },
