@@ -6,7 +6,10 @@ import { finished } from "./composing.js";
 import { nameAs } from "./words.js";
 import { Zip } from "./zip.js";
 
-const FORMATS = [["", "Automatic"], ["png", "PNG"], ["webp", "WebP"], ["avif", "AVIF"], ["jpg", "JPEG"]];
+const FORMATS = [
+  ["", "Automatic", "PNG, or JPEG once a background fills it."], ["png", "PNG", "Loses nothing."], ["webp", "WebP", "Small, and keeps transparency."],
+  ["avif", "AVIF", "Smallest; old programs do not open it."], ["jpg", "JPEG", "White where nothing is."],
+];
 
 export class Saving {
   #all = null;
@@ -29,10 +32,7 @@ export class Saving {
   }
 
   #say() {
-    this.hint.textContent = {
-      "": "PNG, or JPEG once a background fills it.", png: "Loses nothing.", webp: "Small, and transparent where it should be.",
-      avif: "Smallest; old programs do not open it.", jpg: "Without transparency: white where nothing is.",
-    }[this.format.value];
+    this.hint.textContent = FORMATS.find(([value]) => value === this.format.value)[2];
   }
 
   update() {

@@ -53,7 +53,6 @@ export class Viewer {
     const picture = this.#shown;
     if (!picture || !changed.has(picture)) return;
     find("#shown-name").textContent = picture.name;
-    find("#shown-name").title = picture.name;
     find("#shown-facts").textContent = factsOf(picture);
     this.#say(picture);
     if (!this.#before.getAttribute("src") && picture.state === "done") this.#before.src = previewOf(picture.jobId, "input");
@@ -151,9 +150,6 @@ export class Viewer {
   dress({ colour, picture }) {
     const frame = this.#after.parentElement;
     frame.classList.toggle("checkered", !colour && !picture);
-    frame.style.backgroundColor = colour ?? "";
-    frame.style.backgroundImage = picture ? `url("${picture}")` : "";
-    frame.style.backgroundSize = picture ? "cover" : "";
-    frame.style.backgroundPosition = picture ? "center" : "";
+    frame.style.background = picture ? `url("${picture}") center / cover` : colour ?? "";
   }
 }
