@@ -16,7 +16,7 @@ export function saidOf(picture) {
 
 function place({ position, wait }) {
   if (!position) return "Next in the queue";
-  const about = wait ? `, about ${duration(wait)}` : "";
+  const about = wait ? `, ${wait < 1 ? "" : "about "}${duration(wait)}` : "";
   return position === 1 ? `Next in the queue${about}` : `Number ${position.toLocaleString("en")} in the queue${about}`;
 }
 
