@@ -2,18 +2,19 @@
 
 import json
 import re
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from tests.page.conftest import Watch, violations
+from tests.page.conftest import PATIENCE_MS, Watch, violations
 from tests.page.gestures import at_once, drop, paste
 from tests.pictures import encode, ramp
-from tests.service import SAMPLES, Service, running
+from tests.service import POLL_SECONDS, SAMPLES, Service, running
 
 # A browser says so by itself whenever an answer is no success.
 REFUSED = r"status of 422"
@@ -48,6 +49,14 @@ def opened(page: Page) -> None:
 
 def tiles_of(page: Page) -> Locator:
     return page.get_by_role("listbox", name="Pictures").get_by_role("option")
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    """Poll. Not the browser's own waiting: that evaluates text, which the pages forbid."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(POLL_SECONDS)
 
 
 def summary(page: Page, text: str) -> None:
@@ -185,7 +194,7 @@ def test_reload_in_the_middle(page: Page, paused: Service, watch: Watch) -> None
     opened(page)
     drop(page, SAMPLES)
     expect(page.locator("#state")).to_contain_text("The queue is paused")
-    page.wait_for_function("JSON.parse(localStorage['studio.jobs'] ?? '[]').length === 3")
+    wait_for(lambda: len(jobs_of(page)) == 3)
     # One that retention has taken meanwhile.
     page.evaluate(
         """() => localStorage["studio.jobs"] = JSON.stringify([
@@ -200,14 +209,15 @@ def test_reload_in_the_middle(page: Page, paused: Service, watch: Watch) -> None
     summary(page, "3 pictures done")
     # The file itself is gone with the first page: what is compared with comes from the service.
     expect(page.get_by_role("slider", name="Before and after")).to_be_visible()
-    page.wait_for_function("[...document.querySelectorAll('.tile img')].every((image) => image.naturalWidth > 0)")
+    widths = "[...document.querySelectorAll('.tile img')].map((image) => image.naturalWidth)"
+    wait_for(lambda: all(page.evaluate(widths)))
 
 
 def test_cancel_and_remove(page: Page, paused: Service) -> None:
     opened(page)
     drop(page, SAMPLES[:2])
     expect(page.locator("#state")).to_contain_text("The queue is paused")
-    page.wait_for_function("JSON.parse(localStorage['studio.jobs'] ?? '[]').length === 2")
+    wait_for(lambda: len(jobs_of(page)) == 2)
     first = jobs_of(page)[0]
     page.get_by_role("button", name="Cancel").click()
     expect(tiles_of(page).first).to_have_accessible_name(f"{SAMPLES[0].name}: Cancelled")

@@ -8,7 +8,7 @@ import pytest
 from tests.web.site import Site
 from web.page_routes import PAGE_DIR
 
-FILES = sorted(path.name for path in PAGE_DIR.rglob("*") if path.is_file())
+FILES = sorted(path.relative_to(PAGE_DIR).as_posix() for path in PAGE_DIR.rglob("*") if path.is_file())
 MOST_BYTES = 150_000
 ADDRESS = re.compile(r"https?://(?!www\.w3\.org/2000/svg)")
 

@@ -88,7 +88,7 @@ const promised = (object, method) => new Promise((resolve, reject) => object[met
 const addressesIn = (text) => text.split(/\s+/).filter((word) => /^https?:\/\/\S+$/i.test(word));
 
 function askForAddress(onAddresses) {
-  const input = make("input", { className: "input", id: "address", type: "url", pattern: "https?://.+", required: true, placeholder: "https://…" });
+  const input = make("input", { className: "input", id: "address", type: "url", pattern: "https?:.+", required: true });
   const dialog = make("dialog", { "aria-labelledby": "address-title", onclose: () => dialog.remove() });
   const done = (event) => {
     event.preventDefault();
