@@ -198,7 +198,7 @@ pictures.onChange((changed) => {
     if (!pictures.has(picture)) continue;
     if (picture.state === "done" && !picture.cutout) picture.cutout = previewOf(picture.jobId, "result");
     if (picture.jobId && picture.kept !== picture.jobId) {
-      forgetJobs([picture.kept]);
+      if (picture.kept) forgetJobs([picture.kept]);
       picture.kept = picture.jobId;
       fresh = true;
     }
