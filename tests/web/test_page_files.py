@@ -8,7 +8,7 @@ import pytest
 from tests.web.site import Site
 from web.page_routes import PAGE_DIR
 
-FILES = sorted(path.name for path in PAGE_DIR.iterdir())
+FILES = sorted(path.relative_to(PAGE_DIR).as_posix() for path in PAGE_DIR.rglob("*") if path.is_file())
 MOST_BYTES = 150_000
 ADDRESS = re.compile(r"https?://(?!www\.w3\.org/2000/svg)")
 
@@ -32,7 +32,7 @@ def test_the_open_folder_leads_nowhere_else(locked: Site, path: str) -> None:
 
 
 def test_all_pages_together_are_small() -> None:
-    assert sum(path.stat().st_size for path in PAGE_DIR.iterdir()) < MOST_BYTES
+    assert sum(path.stat().st_size for path in PAGE_DIR.rglob("*") if path.is_file()) < MOST_BYTES
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -15,6 +15,10 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** `kind`: further classes, such as "primary compact". */
+export const button = (kind, onclick, ...children) =>
+  make("button", { type: "button", className: `button ${kind}`, onclick }, ...children);
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** One of the pictures in icons.svg, for eyes only. */

@@ -1,7 +1,7 @@
 // The studio: pictures in, cutouts out. Here its parts are put together.
 
 import { getJson, Problem } from "./api.js";
-import { bytes, count, find, icon, make, toast } from "./dom.js";
+import { button, bytes, count, find, icon, make, toast } from "./dom.js";
 import { follow } from "./events.js";
 import { showState } from "./header.js";
 import { Background } from "./studio/background.js";
@@ -21,9 +21,7 @@ const PLACES_MS = 2000;
 // Longer than "Undo" is offered.
 const FORGET_MS = 15_000;
 // Faults of the file itself: the same file is refused again.
-const HOPELESS = new Set([
-  "empty_file", "not_a_picture", "unsupported_format", "broken_header", "too_many_pixels", "file_too_large", "invalid_url", "forbidden_url", "fetching_off",
-]);
+const HOPELESS = /empty|not_a|unsupported|header|pixels|large|_url|_off/;
 
 const main = find("#main");
 const pictures = new Pictures();
@@ -31,16 +29,16 @@ let limits = null;
 
 const acts = {
   onShow: show, onRemove: remove, onAgain: again, onCancel: cancel,
-  mayAgain: ({ state, error }) => state === "cancelled" || ((state === "failed" || state === "refused") && !HOPELESS.has(error?.code)),
+  mayAgain: ({ state, error }) => /cancelled|failed|refused/.test(state) && !HOPELESS.test(error?.code),
 };
 const jobs = new Jobs(pictures, gone);
 const uploads = new Uploads(pictures, (picture, answer) => jobs.taken(picture, answer), showHold);
-const shelf = new Shelf(pictures, { ...acts, onUnseen: shrinkCutout });
+const shelf = new Shelf(pictures, acts);
 const viewer = new Viewer(acts);
 const background = new Background((backdrop) => viewer.dress(backdrop));
 const saving = new Saving(() => background.asked(), () => shelf.shown);
 const options = new Options(offerAgain);
-const redo = make("button", { className: "button", type: "button", id: "redo", hidden: true, onclick: doAgain }, icon("retry"), "Do this one again");
+const redo = Object.assign(button("", doAgain, icon("retry"), "Do this one again"), { id: "redo", hidden: true });
 
 // In
 
@@ -60,24 +58,13 @@ function addFiles(files) {
 }
 
 function addAddresses(addresses) {
-  const fresh = addresses.map((address) => newPicture(nameOf(address), { address }, options.chosen()));
+  const fresh = addresses.map((address) => newPicture(address.split(/[?#]/)[0].split("/").findLast(Boolean), { address }, options.chosen()));
   add(fresh);
   for (const picture of fresh) uploads.send(picture);
 }
 
-function nameOf(address) {
-  const { pathname, hostname } = new URL(address);
-  const last = pathname.split("/").filter(Boolean).pop() ?? hostname;
-  try {
-    return decodeURIComponent(last);
-  } catch {
-    return last;
-  }
-}
-
 function add(fresh, after) {
   pictures.add(fresh, after);
-  main.removeAttribute("data-empty");
   tell(`${count(fresh.length, "picture")} added.`);
   show(fresh[0]);
 }
@@ -85,6 +72,7 @@ function add(fresh, after) {
 // What a person does with one
 
 function show(picture) {
+  main.className = picture ? "studio work" : "studio empty";
   shelf.show(picture);
   viewer.show(picture);
   saving.update();
@@ -93,31 +81,25 @@ function show(picture) {
 
 function remove(picture) {
   if (!picture) return;
-  if (!ENDED.has(picture.state)) {
-    cancel(picture);
-    return;
-  }
-  const all = pictures.all;
-  const next = all[all.indexOf(picture) + 1] ?? all[all.indexOf(picture) - 1] ?? null;
-  takeOff([picture], next);
+  if (!ENDED.has(picture.state)) return cancel(picture);
+  const all = pictures.all, here = all.indexOf(picture);
+  takeOff([picture], all[here + 1] ?? all[here - 1] ?? null);
 }
 
 /** Off the shelf. The service keeps the job for its time, so this can be undone. */
 function takeOff(some, next) {
   const before = pictures.all[pictures.all.indexOf(some[0]) - 1] ?? null;
-  const hadFocus = find("#shelf").contains(document.activeElement) || find("#viewer").contains(document.activeElement);
+  const hadFocus = Boolean(document.activeElement.closest("#shelf, #viewer"));
   pictures.remove(some);
   forgetJobs(some.map(({ jobId }) => jobId));
   if (some.includes(shelf.shown)) show(next);
-  if (!pictures.all.length) main.setAttribute("data-empty", "");
   if (hadFocus) requestAnimationFrame(() => (pictures.all.length ? shelf.focus() : find("#pick").focus()));
   setTimeout(() => some.forEach(letGo), FORGET_MS);
   toast(some.length === 1 ? `${some[0].name} was removed.` : `${count(some.length, "picture")} removed.`, {
     label: "Undo",
     run: () => {
       pictures.add(some, before);
-      remember(pictures.all.filter(({ jobId }) => jobId));
-      main.removeAttribute("data-empty");
+      remember(pictures.all);
       show(some[0]);
     },
   });
@@ -127,12 +109,11 @@ function takeOff(some, next) {
 function letGo(picture) {
   if (pictures.has(picture)) return;
   forget(picture.thumb);
-  forget(picture.cutout);
   picture.file = null;
 }
 
 async function cancel(picture) {
-  if (!picture.jobId || picture.state === "sending" || picture.state === "uploading") uploads.stop(picture);
+  if (picture.state === "sending" || picture.state === "uploading") uploads.stop(picture);
   else await told(() => jobs.cancel(picture));
 }
 
@@ -176,7 +157,6 @@ function gone(picture) {
   letGo(picture);
   forgetJobs([picture.jobId]);
   if (picture === shelf.shown) show(pictures.all[0] ?? null);
-  if (!pictures.all.length) main.setAttribute("data-empty", "");
   goneCount += 1;
   if (goneCount === 1) {
     setTimeout(() => {
@@ -186,15 +166,8 @@ function gone(picture) {
   }
 }
 
-async function shrinkCutout(picture, address) {
-  if (!address || address !== picture.cutout || address.startsWith("blob:")) return;
-  const answer = await fetch(picture.result.url).catch(() => null);
-  const cutout = answer?.ok ? await shrunk(await answer.blob()) : null;
-  pictures.change(picture, { cutout });
-}
-
 const heldText = make("span");
-find("#held").append(heldText, make("button", { className: "button compact", type: "button", onclick: () => uploads.goOn() }, "Try now"));
+find("#held").append(heldText, button("compact", () => uploads.goOn(), "Try now"));
 let hold = null;
 
 function showHold(held) {
@@ -215,8 +188,8 @@ const meter = make("span", { className: "meter" }, make("i"));
 const progressText = make("span", { className: "small number" });
 find("#progress").append(progressText, meter);
 const zipText = make("span", {}, "Download all");
-const zipButton = make("button", { className: "button compact", type: "button", id: "download-all", onclick: downloadAll }, icon("download"), zipText);
-const clearButton = make("button", { className: "button quiet compact", type: "button", id: "clear", "aria-label": "Clear", onclick: clear }, icon("bin"), make("span", {}, "Clear"));
+const zipButton = Object.assign(button("compact", downloadAll, icon("download"), zipText), { id: "download-all" });
+const clearButton = Object.assign(button("quiet compact", clear, icon("bin"), make("span", {}, "Clear")), { id: "clear", ariaLabel: "Clear" });
 find("#shelf-acts").append(zipButton, clearButton);
 
 pictures.onChange((changed) => {
@@ -225,12 +198,13 @@ pictures.onChange((changed) => {
     if (!pictures.has(picture)) continue;
     if (picture.state === "done" && !picture.cutout) picture.cutout = previewOf(picture.jobId, "result");
     if (picture.jobId && picture.kept !== picture.jobId) {
+      if (picture.kept) forgetJobs([picture.kept]);
       picture.kept = picture.jobId;
       fresh = true;
     }
   }
   // All, so that they come back in the order of the shelf and not of the answers.
-  if (fresh) remember(pictures.all.filter(({ jobId }) => jobId));
+  if (fresh) remember(pictures.all);
   shelf.update(changed);
   viewer.update(changed);
   saving.update();
@@ -285,7 +259,6 @@ function comeBack() {
   });
   if (!kept.length) return;
   pictures.add(kept);
-  main.removeAttribute("data-empty");
   show(kept.at(-1));
   for (const picture of kept.reverse()) jobs.ask(picture);
 }

@@ -1,11 +1,10 @@
 // The line between before and after: a slider for hands and for keys.
 
 const STEPS = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -20, PageUp: 20, Home: -100, End: 100 };
-const START = 50;
 
 export class Divider {
   /** Where people left it, in per cent of the stage from the left; before is on the left. */
-  chosen = START;
+  chosen = 50;
 
   constructor(handle, stage) {
     Object.assign(this, { handle, stage });

@@ -4,20 +4,11 @@ const KEY = "studio.jobs";
 const MOST = 300;
 
 function read() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(kept) ? kept.filter((each) => typeof each?.id === "string") : [];
-  } catch {
-    return [];
-  }
+  return JSON.parse(localStorage.getItem(KEY) ?? "[]");
 }
 
 function write(entries) {
-  try {
-    localStorage.setItem(KEY, JSON.stringify(entries.slice(-MOST)));
-  } catch {
-    // Full or forbidden: then nothing comes back after a reload, and all else works.
-  }
+  localStorage.setItem(KEY, JSON.stringify(entries.slice(-MOST)));
 }
 
 /** Oldest first: {id, name, options, address?}. */
@@ -25,7 +16,7 @@ export const remembered = read;
 
 /** Always from what is stored now: another tab may have written meanwhile. */
 export function remember(pictures) {
-  const fresh = pictures.map(({ jobId, name, options, source }) => ({ id: jobId, name, options, address: source.address }));
+  const fresh = pictures.filter(({ jobId }) => jobId).map(({ jobId, name, options, source }) => ({ id: jobId, name, options, address: source.address }));
   const ids = new Set(fresh.map(({ id }) => id));
   write([...read().filter(({ id }) => !ids.has(id)), ...fresh]);
 }

@@ -1,6 +1,6 @@
 // How pictures come in: dropped anywhere, pasted, picked, as a folder, or by address.
 
-import { find, make, toast } from "../dom.js";
+import { button, count, find, make, toast } from "../dom.js";
 
 const ENDINGS = /\.(jpe?g|png|webp|bmp|tiff?|gif|hei[cf]|avif)$/i;
 const looksLikePicture = ({ name, type }) => type.startsWith("image/") || ENDINGS.test(name);
@@ -14,12 +14,11 @@ export function takeIn(onFiles, onAddresses) {
     // A folder holds more than pictures. A file that somebody chose is sent, and the service says what it thinks.
     const wanted = folder ? files.filter(looksLikePicture).sort(byPath) : files;
     const others = files.length - wanted.length;
-    if (others) toast(others === 1 ? "1 file of the folder is no picture and was left out." : `${others} files of the folder are no pictures and were left out.`);
+    if (folder && (others || !files.length)) toast(`${count(wanted.length, "picture")} in the folder; ${count(others, "other file")} left out.`);
     if (wanted.length) onFiles(wanted);
-    else if (folder && !others) toast("The folder is empty.");
   };
   buttons(take, onAddresses);
-  dropping(take, onAddresses);
+  dropping(take);
   addEventListener("paste", (event) => {
     if (event.target.closest("input, textarea, dialog")) return;
     const files = [...event.clipboardData.files];
@@ -46,9 +45,9 @@ function buttons(take, onAddresses) {
   find("#pick-address").addEventListener("click", () => askForAddress(onAddresses));
 }
 
-function dropping(take, onAddresses) {
+function dropping(take) {
   const veil = find("#veil");
-  const ours = (event) => [...event.dataTransfer.types].some((type) => type === "Files" || type === "text/uri-list");
+  const ours = (event) => event.dataTransfer.types.includes("Files");
   // Entering a child is a leave of its parent: the veil itself takes the events once it is there.
   // Our own pictures are not to be dropped on us again.
   addEventListener("dragstart", (event) => event.preventDefault());
@@ -62,10 +61,8 @@ function dropping(take, onAddresses) {
     // Both are only there until this function first waits.
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     const files = [...event.dataTransfer.files];
-    const addresses = addressesIn(event.dataTransfer.getData("text/uri-list"));
     if (entries.some((entry) => entry.isDirectory)) take(await filesIn(entries), true);
     else if (files.length) take(files, false);
-    else if (addresses.length) onAddresses(addresses);
   });
 }
 
@@ -91,30 +88,18 @@ const promised = (object, method) => new Promise((resolve, reject) => object[met
 const addressesIn = (text) => text.split(/\s+/).filter((word) => /^https?:\/\/\S+$/i.test(word));
 
 function askForAddress(onAddresses) {
-  const input = make("textarea", { className: "input", id: "addresses", rows: 3, required: true, placeholder: "https://…" });
-  const wrong = make("p", { className: "wrong", role: "alert" });
+  const input = make("input", { className: "input", id: "address", type: "url", pattern: "https?:.+", required: true });
   const dialog = make("dialog", { "aria-labelledby": "address-title", onclose: () => dialog.remove() });
-  dialog.append(make("form", {
-    onsubmit: (event) => {
-      event.preventDefault();
-      const addresses = addressesIn(input.value);
-      if (addresses.length) {
-        dialog.close();
-        onAddresses(addresses);
-      } else {
-        wrong.textContent = "An address begins with https:// or http://.";
-        input.setAttribute("aria-invalid", "true");
-        input.focus();
-      }
-    },
-  },
-  make("h2", { id: "address-title" }, "Pictures by address"),
-  make("div", { className: "field" },
-    make("label", { htmlFor: "addresses" }, "Addresses, one a line"), input, wrong,
-    make("p", { className: "hint" }, "The service fetches them: only from public hosts.")),
-  make("div", { className: "buttons" },
-    make("button", { className: "button", type: "button", onclick: () => dialog.close() }, "Cancel"),
-    make("button", { className: "button primary" }, "Fetch"))));
+  const done = (event) => {
+    event.preventDefault();
+    dialog.close();
+    onAddresses([input.value]);
+  };
+  dialog.append(make("form", { onsubmit: done },
+    make("h2", { id: "address-title" }, "A picture by its address"),
+    make("div", { className: "field" },
+      make("label", { htmlFor: "address" }, "Address"), input, make("p", { className: "hint" }, "The service fetches it: only from public hosts.")),
+    make("div", { className: "buttons" }, button("", () => dialog.close(), "Cancel"), make("button", { className: "button primary" }, "Fetch"))));
   document.body.append(dialog);
   dialog.showModal();
 }

@@ -16,7 +16,7 @@ export class Options {
   /** `onChange()` after each choice. */
   constructor(onChange) {
     this.onChange = onChange;
-    this.kept = this.#read();
+    this.kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
     this.model = make("select", { className: "input", id: "model", "aria-describedby": "model-hint" });
     this.hint = make("p", { className: "hint", id: "model-hint" });
     this.edges = EDGES.map(([value, name, hint]) => {
@@ -39,15 +39,11 @@ export class Options {
   /** `body`: the answer of /models. */
   offer({ default: usual, models }) {
     this.#models = models.filter(({ usable }) => usable);
-    const known = this.#models.map(({ name }) => name);
     const option = ({ name, installed, bytes: size }) =>
       make("option", { value: name }, name === usual ? `${name} (usual)` : name, installed || !size ? "" : ` – ${bytes(size)}`);
-    const group = (label, some) => some.length && make("optgroup", { label }, some.map(option));
-    this.model.replaceChildren(...[
-      group("Ready", this.#models.filter(({ installed }) => installed)),
-      group("Downloaded at first use", this.#models.filter(({ installed }) => !installed)),
-    ].filter(Boolean));
-    this.model.value = known.includes(this.kept.model) ? this.kept.model : usual;
+    const group = (label, here) => make("optgroup", { label }, this.#models.filter(({ installed }) => installed === here).map(option));
+    this.model.replaceChildren(group("Ready", true), group("Downloaded at first use", false));
+    this.model.value = this.#models.some(({ name }) => name === this.kept.model) ? this.kept.model : usual;
     this.usual = usual;
     this.#say();
   }
@@ -74,14 +70,6 @@ export class Options {
     const edge = EDGES.find(([value]) => value && this.chosen()[value]);
     const said = [this.model.value !== this.usual && this.model.value, edge?.[1], this.crop.checked && "crop", this.shadow.checked && "shadow"];
     this.element.querySelector("#options-said").textContent = said.filter(Boolean).join(", ").replace(/^./, (first) => first.toUpperCase()) || "Usual model, edges as they come";
-  }
-
-  #read() {
-    try {
-      return JSON.parse(localStorage.getItem(KEY)) ?? {};
-    } catch {
-      return {};
-    }
   }
 
   #write() {

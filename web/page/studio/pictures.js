@@ -51,6 +51,7 @@ export class Pictures {
   }
 
   change(picture, facts) {
+    if (facts.jobId) this.#byJob.delete(picture.jobId);
     Object.assign(picture, facts);
     if (facts.jobId) this.#byJob.set(facts.jobId, picture);
     this.#tell(picture);

@@ -1,12 +1,15 @@
 // Out with it: one picture as a file or into the clipboard, all of them as a ZIP.
 
 import { Problem } from "../api.js";
-import { count, icon, make, toast } from "../dom.js";
+import { button, count, icon, make, toast } from "../dom.js";
 import { finished } from "./composing.js";
 import { nameAs } from "./words.js";
 import { Zip } from "./zip.js";
 
-const FORMATS = [["", "Automatic"], ["png", "PNG"], ["webp", "WebP"], ["avif", "AVIF"], ["jpg", "JPEG"]];
+const FORMATS = [
+  ["", "Automatic", "PNG, or JPEG once a background fills it."], ["png", "PNG", "Loses nothing."], ["webp", "WebP", "Small, and keeps transparency."],
+  ["avif", "AVIF", "Smallest; old programs do not open it."], ["jpg", "JPEG", "White where nothing is."],
+];
 
 export class Saving {
   #all = null;
@@ -17,8 +20,9 @@ export class Saving {
     this.format = make("select", { className: "input", id: "format", "aria-describedby": "format-hint" }, FORMATS.map(([value, name]) => make("option", { value }, name)));
     this.hint = make("p", { className: "hint", id: "format-hint" });
     this.format.addEventListener("change", () => this.#say());
-    this.download = make("button", { className: "button primary", type: "button", id: "download", onclick: () => this.#one(this.download, () => this.#save()) }, icon("download"), make("span", {}, "Download"));
-    this.copy = make("button", { className: "button", type: "button", id: "copy", onclick: () => this.#one(this.copy, () => this.#copy()) }, icon("copy"), make("span", {}, "Copy"));
+    this.download = button("primary", () => this.#one(this.download, () => this.#save()), icon("download"), "Download");
+    this.copy = button("", () => this.#one(this.copy, () => this.#copy()), icon("copy"), "Copy");
+    this.download.id = "download";
     // Browsers have a clipboard for pages over https and on localhost only.
     this.copy.hidden = !globalThis.ClipboardItem || !navigator.clipboard?.write;
     this.element = make("section", { className: "section saving", "aria-label": "Download" },
@@ -28,10 +32,7 @@ export class Saving {
   }
 
   #say() {
-    this.hint.textContent = {
-      "": "PNG, or JPEG once a background fills it.", png: "Loses nothing.", webp: "Small, and transparent where it should be.",
-      avif: "Smallest; old programs do not open it.", jpg: "Without transparency: white where nothing is.",
-    }[this.format.value];
+    this.hint.textContent = FORMATS.find(([value]) => value === this.format.value)[2];
   }
 
   update() {

@@ -1,6 +1,6 @@
 // The shelf: a small picture for each, and what became of them together.
 
-import { count, duration, find, icon, make } from "../dom.js";
+import { button, count, duration, find, icon, make } from "../dom.js";
 import { ENDED } from "./pictures.js";
 import { saidOf } from "./words.js";
 
@@ -11,7 +11,7 @@ export class Shelf {
   #list = find("#tiles");
   #shown = null;
 
-  /** `onShow(picture)`, `onRemove(picture)`, `onAgain(picture)`, `onUnseen(picture)` when its small cutout is not to be had. */
+  /** `acts`: onShow(picture), onRemove(picture). */
   constructor(pictures, acts) {
     Object.assign(this, { pictures, acts });
     this.#list.addEventListener("click", (event) => {
@@ -41,17 +41,9 @@ export class Shelf {
   #key(event) {
     const all = this.pictures.all;
     const here = all.indexOf(this.#shown);
-    // How many stand in a row shows only in where they stand.
-    const row = () => {
-      const tops = [...this.#list.children].map((tile) => tile.offsetTop);
-      return tops.filter((top) => top === tops[0]).length;
-    };
-    const steps = {
-      ArrowRight: () => here + 1, ArrowLeft: () => here - 1, ArrowDown: () => here + row(), ArrowUp: () => here - row(),
-      Home: () => 0, End: () => all.length - 1,
-    };
+    const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
     if (event.key === "Delete" || event.key === "Backspace") this.acts.onRemove(this.#shown);
-    else if (steps[event.key]) this.acts.onShow(all[Math.max(0, Math.min(all.length - 1, steps[event.key]()))]);
+    else if (steps[event.key]) this.acts.onShow(all[Math.max(0, Math.min(all.length - 1, here + steps[event.key]))]);
     else return;
     event.preventDefault();
     this.#tiles.get(this.#shown)?.focus();
@@ -88,6 +80,7 @@ export class Shelf {
     if (address && image.getAttribute("src") !== address) image.src = address;
     image.hidden = !address;
     tile.dataset.state = picture.state;
+    tile.classList.toggle("over", picture.state in ICONS);
     tile.setAttribute("aria-label", `${picture.name}: ${saidOf(picture)}`);
     tile.title = `${picture.name}\n${saidOf(picture)}`;
     bar.hidden = picture.state !== "uploading";
@@ -101,8 +94,8 @@ export class Shelf {
 
   #make(picture) {
     const image = make("img", { alt: "", decoding: "async", loading: "lazy", hidden: true });
-    // Also when the preview is not made yet, or never: then the cutout itself is shrunk here.
-    image.addEventListener("error", () => { image.hidden = true; this.acts.onUnseen(picture, image.getAttribute("src")); });
+    // The service may have no preview, as of results from before it made any.
+    image.addEventListener("error", () => { image.hidden = true; });
     const mark = make("span", { className: "tile-mark" });
     const bar = make("span", { className: "meter", hidden: true }, make("i"));
     const tile = make("li", { className: "tile checkered", role: "option", tabIndex: -1, "aria-selected": "false" }, image, mark, bar);
@@ -142,9 +135,9 @@ export function showTroubles(pictures, { onShow, onAgain, onRemove, mayAgain }) 
   place.dataset.key = key;
   find("summary", place).textContent = failed.length === 1 ? "1 picture did not work" : `${failed.length} pictures did not work`;
   find("ul", place).replaceChildren(...failed.slice(0, 100).map((each) => make("li", {},
-    make("button", { className: "button quiet compact name", type: "button", onclick: () => onShow(each) }, each.name),
+    button("quiet compact name", () => onShow(each), each.name),
     make("span", { className: "small" }, saidOf(each)),
     make("span", { className: "trouble-acts" },
-      mayAgain(each) && make("button", { className: "button compact", type: "button", "aria-label": `Try ${each.name} again`, onclick: () => onAgain(each) }, "Try again"),
-      make("button", { className: "button quiet icon compact", type: "button", "aria-label": `Remove ${each.name}`, onclick: () => onRemove(each) }, icon("close"))))));
+      mayAgain(each) && Object.assign(button("compact", () => onAgain(each), "Try again"), { ariaLabel: `Try ${each.name} again` }),
+      Object.assign(button("quiet icon compact", () => onRemove(each), icon("close")), { ariaLabel: `Remove ${each.name}` })))));
 }

@@ -4,7 +4,7 @@ import { askForToken, OFFLINE } from "../api.js";
 import { lanes } from "./lanes.js";
 
 const AT_ONCE = 3;
-const OFFLINE_SECONDS = [2, 4, 8, 15];
+const OFFLINE_SECONDS = 3;
 // Answers after which the same request may succeed, when they say so in Retry-After.
 const PASSING = new Set([409, 429, 503, 507]);
 
@@ -12,7 +12,6 @@ export class Uploads {
   #inLine = lanes(AT_ONCE);
   #requests = new Map();
   #hold = null;
-  #offline = 0;
 
   /** `onTaken(picture, answer)`; `onHold(reason | null)` while nothing is sent because it would be in vain. */
   constructor(pictures, onTaken, onHold) {
@@ -52,18 +51,14 @@ export class Uploads {
       this.pictures.change(picture, { state: "uploading", part: 0 });
       const answer = await this.#request(picture, key);
       if (picture.sendKey !== key) return;
-      if (answer.status === 0) {
-        const seconds = OFFLINE_SECONDS[Math.min(this.#offline++, OFFLINE_SECONDS.length - 1)];
-        this.#holdFor(seconds, OFFLINE);
-      } else {
-        this.#offline = 0;
-        if (answer.status === 202) return this.onTaken(picture, answer.body);
-        if (answer.status === 401) await askForToken();
-        else if (PASSING.has(answer.status) && answer.retryAfter) this.#holdFor(answer.retryAfter, answer.body.detail);
-        // The job it comes from may be gone with its picture; we may still have it.
-        else if (picture.source.job && picture.file) picture.source = { file: picture.file };
-        else return this.#refused(picture, answer);
-      }
+      const { status, body, retryAfter } = answer;
+      if (status === 202) return this.onTaken(picture, body);
+      if (status === 0) this.#holdFor(OFFLINE_SECONDS, OFFLINE);
+      else if (status === 401) await askForToken();
+      else if (PASSING.has(status) && retryAfter) this.#holdFor(retryAfter, body.detail);
+      // The job it comes from may be gone with its picture; we may still have it.
+      else if (picture.source.job && picture.file) picture.source = { file: picture.file };
+      else return this.#refused(picture, answer);
     }
   }
 
@@ -92,7 +87,9 @@ export class Uploads {
           status: request.status, body: request.response ?? {}, retryAfter: Number(request.getResponseHeader("Retry-After")),
         });
       };
-      request.send(file ? formOf(file, picture.name) : null);
+      const form = new FormData();
+      if (file) form.append("images", file, picture.name);
+      request.send(file ? form : null);
     });
   }
 
@@ -111,12 +108,6 @@ export class Uploads {
     this.#hold = hold;
     this.onHold(reason);
   }
-}
-
-function formOf(file, name) {
-  const form = new FormData();
-  form.append("images", file, name);
-  return form;
 }
 
 /** Not crypto.randomUUID: that is only there over https and on localhost. */

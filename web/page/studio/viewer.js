@@ -1,6 +1,6 @@
 // The stage: one picture before and after, and what can be done with it.
 
-import { find, icon, make } from "../dom.js";
+import { button, find, icon, make } from "../dom.js";
 import { Divider } from "./divider.js";
 import { ENDED } from "./pictures.js";
 import { previewOf } from "./thumbs.js";
@@ -53,7 +53,6 @@ export class Viewer {
     const picture = this.#shown;
     if (!picture || !changed.has(picture)) return;
     find("#shown-name").textContent = picture.name;
-    find("#shown-name").title = picture.name;
     find("#shown-facts").textContent = factsOf(picture);
     this.#say(picture);
     if (!this.#before.getAttribute("src") && picture.state === "done") this.#before.src = previewOf(picture.jobId, "input");
@@ -119,11 +118,12 @@ export class Viewer {
 
   #offer(picture) {
     const { acts } = this;
-    const button = (name, label, onclick) => make("button", { className: "button compact", type: "button", "aria-label": label, title: label, onclick }, icon(name), make("span", {}, label));
+    const act = (name, label, run) =>
+      Object.assign(button("compact", () => run(picture), icon(name), make("span", {}, label)), { ariaLabel: label, title: label });
     const offered = [
-      !ENDED.has(picture.state) && button("close", "Cancel", () => acts.onCancel(picture)),
-      acts.mayAgain(picture) && button("retry", "Try again", () => acts.onAgain(picture)),
-      ENDED.has(picture.state) && button("bin", "Remove", () => acts.onRemove(picture)),
+      !ENDED.has(picture.state) && act("close", "Cancel", acts.onCancel),
+      acts.mayAgain(picture) && act("retry", "Try again", acts.onAgain),
+      ENDED.has(picture.state) && act("bin", "Remove", acts.onRemove),
     ].filter(Boolean);
     const place = find("#shown-acts");
     // Buttons that are there stay: somebody's focus may be on one.
@@ -150,9 +150,6 @@ export class Viewer {
   dress({ colour, picture }) {
     const frame = this.#after.parentElement;
     frame.classList.toggle("checkered", !colour && !picture);
-    frame.style.backgroundColor = colour ?? "";
-    frame.style.backgroundImage = picture ? `url("${picture}")` : "";
-    frame.style.backgroundSize = picture ? "cover" : "";
-    frame.style.backgroundPosition = picture ? "center" : "";
+    frame.style.background = picture ? `url("${picture}") center / cover` : colour ?? "";
   }
 }

@@ -16,21 +16,17 @@ export function saidOf(picture) {
 
 function place({ position, wait }) {
   if (!position) return "Next in the queue";
-  const about = wait ? `, about ${duration(wait)}` : "";
+  const about = wait ? `, ${wait < 1 ? "" : "about "}${duration(wait)}` : "";
   return position === 1 ? `Next in the queue${about}` : `Number ${position.toLocaleString("en")} in the queue${about}`;
 }
-
-const KINDS = { "image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP", "image/avif": "AVIF" };
 
 /** "451 × 300 · PNG · 265 kB · 0.2 s" */
 export function factsOf({ result }) {
   if (!result) return "";
   const time = result.cached ? "kept from before" : result.seconds ? `${result.seconds.toFixed(1)} s` : null;
-  const kind = KINDS[result.content_type] ?? result.content_type;
+  const kind = result.content_type.split("/")[1].toUpperCase();
   return [`${result.width} × ${result.height}`, kind, bytes(result.bytes), time].filter(Boolean).join(" · ");
 }
 
-const EXTENSIONS = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif", "application/zip": "zip" };
-
 /** The picture's name with the ending of what it has become. */
-export const nameAs = (name, type) => `${name.replace(/\.[^.]{1,5}$/, "")}.${EXTENSIONS[type] ?? "png"}`;
+export const nameAs = (name, type) => `${name.replace(/\.[^.]{1,5}$/, "")}.${type.split("/")[1].replace("jpeg", "jpg")}`;

@@ -38,15 +38,9 @@ export class Zip {
   }
 
   finish() {
-    const start = this.size;
+    const start = this.size, many = this.#entries.length;
     for (const entry of this.#entries) this.#push(record(CENTRAL, entry), entry.name);
-    const end = new DataView(new ArrayBuffer(22));
-    end.setUint32(0, END, true);
-    end.setUint16(8, this.#entries.length, true);
-    end.setUint16(10, this.#entries.length, true);
-    end.setUint32(12, this.size - start, true);
-    end.setUint32(16, start, true);
-    this.#push(end);
+    this.#push(fields([32, END], [32, 0], [16, many], [16, many], [32, this.size - start], [32, start], [16, 0]));
     return new Blob(this.#parts, { type: "application/zip" });
   }
 
@@ -65,27 +59,22 @@ export class Zip {
   }
 }
 
-/** What stands before a file, or for it in the list at the end: the same fields, there with more between them. */
+/** What stands before a file, or for it in the list at the end: the same, there with more around it. */
 function record(kind, { name, crc, bytes, at, time }) {
   const central = kind === CENTRAL;
-  const view = new DataView(new ArrayBuffer(central ? 46 : 30));
-  view.setUint32(0, kind, true);
-  let place = 4;
-  const put = (bits, value) => {
+  return fields([32, kind], ...(central ? [[16, VERSION]] : []), [16, VERSION], [16, UTF8_NAMES], [16, 0], [32, time], [32, crc], [32, bytes],
+    [32, bytes], [16, name.length], [16, 0], ...(central ? [[32, 0], [32, 0], [16, 0], [32, at]] : []));
+}
+
+/** Numbers of so many bits, little-endian. */
+function fields(...numbers) {
+  const view = new DataView(new ArrayBuffer(numbers.reduce((sum, [bits]) => sum + bits / 8, 0)));
+  let place = 0;
+  for (const [bits, value] of numbers) {
     if (bits === 16) view.setUint16(place, value, true);
     else view.setUint32(place, value, true);
     place += bits / 8;
-  };
-  if (central) put(16, VERSION);
-  put(16, VERSION);
-  put(16, UTF8_NAMES);
-  put(16, 0);
-  put(32, time);
-  put(32, crc);
-  put(32, bytes);
-  put(32, bytes);
-  put(16, name.length);
-  if (central) view.setUint32(42, at, true);
+  }
   return view;
 }
 

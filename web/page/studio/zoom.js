@@ -9,9 +9,7 @@ const CLOSEST = 8;
 
 export class Zoom {
   zoom = 1; x = 0; y = 0;
-  /** Pixels of the screen for one of the picture, at zoom 1. */
-  fit = 1;
-  width = 0; height = 0;
+  fit = 1; width = 0; height = 0;
   #fingers = new Map();
 
   /** `onDrag(event)` is told of a drag while there is nothing to move because all is seen. */
@@ -23,19 +21,17 @@ export class Zoom {
       this.by(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), ...this.#point(event));
     }, { passive: false });
     stage.addEventListener("keydown", (event) => this.#key(event));
-    stage.addEventListener("dblclick", (event) => (this.zoom > 1.01 ? this.reset() : this.by(1 / this.fit, ...this.#point(event))));
     for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) stage.addEventListener(kind, (event) => this.#pointer(event));
   }
 
-  /** The picture now takes this many pixels of the screen at zoom 1. */
+  /** At zoom 1 the picture takes so many pixels of the screen, `fit` for each of its own. */
   resize(width, height, fit) {
     Object.assign(this, { width, height, fit });
     this.#apply();
   }
 
   reset() {
-    this.zoom = 1;
-    this.x = this.y = 0;
+    Object.assign(this, { zoom: 1, x: 0, y: 0 });
     this.#apply();
   }
 
@@ -57,16 +53,14 @@ export class Zoom {
 
   #apply() {
     const { clientWidth, clientHeight } = this.stage;
-    const roomX = Math.max(0, (this.width * this.zoom - clientWidth) / 2);
-    const roomY = Math.max(0, (this.height * this.zoom - clientHeight) / 2);
-    this.x = Math.max(-roomX, Math.min(roomX, this.x));
-    this.y = Math.max(-roomY, Math.min(roomY, this.y));
-    const style = this.stage.style;
-    style.setProperty("--zoom", this.zoom);
-    style.setProperty("--x", `${this.x}px`);
-    style.setProperty("--y", `${this.y}px`);
+    const within = (place, size, seen) => {
+      const room = Math.max(0, (size * this.zoom - seen) / 2);
+      return Math.max(-room, Math.min(room, place));
+    };
+    this.x = within(this.x, this.width, clientWidth);
+    this.y = within(this.y, this.height, clientHeight);
+    this.stage.style.setProperty("--place", `translate(${this.x}px, ${this.y}px) scale(${this.zoom})`);
     this.stage.classList.toggle("zoomed", this.zoom > 1.01);
-    this.stage.classList.toggle("close", this.zoom * this.fit > 3);
     this.output.textContent = `${Math.round(this.zoom * this.fit * 100)} %`;
   }
 
