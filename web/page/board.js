@@ -1,20 +1,20 @@
 // The board: what the address says is shown, what happens on the queue is shown too.
 
 import { complain, getJson } from "./api.js";
-import { act } from "./board-acts.js";
-import { makeAudit } from "./board-audit.js";
-import { makeDetail } from "./board-detail.js";
-import { addressOf, readAddress } from "./board-filter.js";
-import { makeFilters } from "./board-filters.js";
-import { listenToKeys } from "./board-keys.js";
-import { makeList } from "./board-list.js";
-import { makeOverview } from "./board-overview.js";
-import { makeSelection } from "./board-selection.js";
+import { act } from "./board/acts.js";
+import { makeAudit } from "./board/audit.js";
+import { makeDetail } from "./board/detail.js";
+import { addressOf, readAddress } from "./board/filter.js";
+import { makeFilters } from "./board/filter-bar.js";
+import { listenToKeys } from "./board/keys.js";
+import { makeList } from "./board/list.js";
+import { makeOverview } from "./board/overview.js";
+import { makeSelection } from "./board/selection.js";
 import { find } from "./dom.js";
 import { follow } from "./events.js";
 import { showState } from "./header.js";
-import { seldom } from "./seldom.js";
-import { refreshTimes } from "./times.js";
+import { seldom } from "./board/seldom.js";
+import { refreshTimes } from "./board/times.js";
 
 const TIMES_MS = 1000, AUDIT_MS = 5000;
 let view = readAddress();

@@ -1,6 +1,6 @@
 // Everything by keyboard. Single keys can be switched off: speech input types letters by accident (WCAG 2.1.4).
 
-import { find, make } from "./dom.js";
+import { find, make } from "../dom.js";
 
 const HELP = [
   ["j, ↓", "next job"], ["k, ↑", "job before"], ["Enter", "open the job"], ["Escape", "close, or select nothing"],

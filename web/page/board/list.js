@@ -1,9 +1,9 @@
 // The list: one page of jobs, kept as the reader left it while the jobs themselves go on.
 
-import { getJson } from "./api.js";
-import { addressOf, filterOf, isFiltered, matches } from "./board-filter.js";
-import { makeRow, showTime, updateRow } from "./board-rows.js";
-import { count, find, make } from "./dom.js";
+import { getJson } from "../api.js";
+import { addressOf, filterOf, isFiltered, matches } from "./filter.js";
+import { makeRow, showTime, updateRow } from "./rows.js";
+import { count, find, make } from "../dom.js";
 
 const body = find("#rows"), list = find("#list"), empty = find("#empty"), fresh = find("#fresh"), counted = find("#list-count");
 // How long something goes on already is told anew so often.

@@ -1,6 +1,6 @@
 // One row of the list for one job. A row stays where it is; only what it says changes.
 
-import { count, find, make } from "./dom.js";
+import { count, find, make } from "../dom.js";
 import { agoTime, exact, going, secondsSince, span } from "./times.js";
 
 const cell = (className, ...children) => make("td", { role: "cell", className }, ...children);

@@ -1,11 +1,11 @@
 // Above the list: is it running, how fast, how much waits, and what the workers do.
 
-import { getJson, postJson } from "./api.js";
-import { confirm } from "./board-confirm.js";
-import { STATUSES, addressOf } from "./board-filter.js";
-import { showThroughput } from "./board-throughput.js";
-import { showWorkers } from "./board-workers.js";
-import { count, duration, find, make, toast } from "./dom.js";
+import { getJson, postJson } from "../api.js";
+import { confirm } from "./confirm.js";
+import { STATUSES, addressOf } from "./filter.js";
+import { showThroughput } from "./throughput.js";
+import { showWorkers } from "./workers.js";
+import { count, duration, find, make, toast } from "../dom.js";
 import { seldom } from "./seldom.js";
 import { clock, going } from "./times.js";
 

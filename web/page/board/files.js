@@ -1,7 +1,7 @@
 // The files of the open job: what came, what was made of it, and why not.
 
-import { complain, getJson } from "./api.js";
-import { bytes, count, icon, make } from "./dom.js";
+import { complain, getJson } from "../api.js";
+import { bytes, count, icon, make } from "../dom.js";
 import { keep } from "./keep.js";
 import { agoTime, span } from "./times.js";
 

@@ -1,9 +1,9 @@
 // Retry, cancel and priority: for one job, for a selection, or for whatever matches the filter.
 
-import { getJson, postJson } from "./api.js";
-import { confirm, progress } from "./board-confirm.js";
-import { filterOf, inWords } from "./board-filter.js";
-import { count, find, make, toast } from "./dom.js";
+import { getJson, postJson } from "../api.js";
+import { confirm, progress } from "./confirm.js";
+import { filterOf, inWords } from "./filter.js";
+import { count, find, make, toast } from "../dom.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 const TOLD = { retry: "queued again", cancel: "cancelled", priority: "moved" };

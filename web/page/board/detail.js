@@ -1,9 +1,9 @@
 // One job, beside the list on wide screens and over it on narrow ones.
 
-import { getJson } from "./api.js";
-import { makeFiles } from "./board-files.js";
-import { showTimeline } from "./board-timeline.js";
-import { count, duration, find, icon, make, toast } from "./dom.js";
+import { getJson } from "../api.js";
+import { makeFiles } from "./files.js";
+import { showTimeline } from "./timeline.js";
+import { count, duration, find, icon, make, toast } from "../dom.js";
 import { keep } from "./keep.js";
 import { agoTime } from "./times.js";
 

@@ -1,6 +1,6 @@
 // Which jobs are meant: rows that were ticked, or all that match the filter.
 
-import { count, find, icon, make } from "./dom.js";
+import { count, find, icon, make } from "../dom.js";
 
 const bar = find("#selection"), pickPage = find("#pick-page"), rowsPlace = find("#rows");
 

@@ -1,9 +1,9 @@
 // The fields above the list, for people; what they say goes to the address.
 
-import { getJson } from "./api.js";
-import { fromLocal, isFiltered, toLocal } from "./board-filter.js";
-import { NO_FILTER } from "./board-list.js";
-import { find, make } from "./dom.js";
+import { getJson } from "../api.js";
+import { fromLocal, isFiltered, toLocal } from "./filter.js";
+import { NO_FILTER } from "./list.js";
+import { find, make } from "../dom.js";
 
 const TYPING_MS = 250;
 

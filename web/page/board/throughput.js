@@ -1,6 +1,6 @@
 // A bar for each minute of the last hour: what was completed, and on top of it what failed.
 
-import { count, find, make } from "./dom.js";
+import { count, find, make } from "../dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 60, STEP = 10, WIDTH = 8;

@@ -1,7 +1,7 @@
 // What each slot of each worker does at this moment, and what it has in hand next.
 
-import { addressOf, readAddress } from "./board-filter.js";
-import { count, find, make } from "./dom.js";
+import { addressOf, readAddress } from "./filter.js";
+import { count, find, make } from "../dom.js";
 import { keep } from "./keep.js";
 import { agoTime, going, secondsSince } from "./times.js";
 

@@ -1,6 +1,6 @@
 // Moments and spans, as people say them.
 
-import { duration, make } from "./dom.js";
+import { duration, make } from "../dom.js";
 
 export const secondsSince = (time, until = Date.now()) => Math.max(0, (until - Date.parse(time)) / 1000);
 

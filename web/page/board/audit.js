@@ -1,8 +1,8 @@
 // Who did what: the acts of people, newest first.
 
-import { complain, getJson } from "./api.js";
-import { addressOf, readAddress } from "./board-filter.js";
-import { find, make } from "./dom.js";
+import { complain, getJson } from "../api.js";
+import { addressOf, readAddress } from "./filter.js";
+import { find, make } from "../dom.js";
 import { keep } from "./keep.js";
 import { agoTime } from "./times.js";
 

@@ -1,6 +1,6 @@
 // Asking before anything is done, in plain words, and showing how far it is.
 
-import { find, make } from "./dom.js";
+import { find, make } from "../dom.js";
 
 /** Shows a question; resolves to whether the answer was `yes`. `extras` are elements below the text. */
 export function confirm({ title, text, extras = [], yes, no = "Not now", danger = false }) {

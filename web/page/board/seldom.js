@@ -1,6 +1,6 @@
 // Asking again when something moved, but not each time that something moves.
 
-import { complain } from "./api.js";
+import { complain } from "../api.js";
 
 /** `run` at once, and then not before so many milliseconds have gone. The last wish is never lost; a hidden tab has none. */
 export function seldom(run, pauseMs) {

@@ -1,6 +1,6 @@
 // What happened to the open job, in order.
 
-import { make } from "./dom.js";
+import { make } from "../dom.js";
 import { keep } from "./keep.js";
 import { clock, exact, secondsSince, span } from "./times.js";
 
