@@ -1,7 +1,7 @@
 # `make` alone lists what there is. Needs Python 3.11 or newer and GNU make 3.81 or newer; makes .venv by itself.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench format pins browser clean
+.PHONY: help run test check bench format pins browser screenshots clean
 
 # The first that works; another one: make run PYTHON=/path/to/python3.11
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -14,7 +14,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
-		printf 'make %-8s %s\n' "$$name" "$$text"; done
+		printf 'make %-12s %s\n' "$$name" "$$text"; done
 
 run: $(VENV)/.compiled ## Prepare what is missing, then start the service (HOST, PORT: where)
 	@$(PY) -m models pull u2net
@@ -50,6 +50,10 @@ browser: ## Install Chromium where it can be had; without it the tests of the pa
 		echo "Installing Chromium, for the tests of the pages, once." && \
 		apt-get -qq update && apt-get -qq install --no-install-recommends chromium >/dev/null; } || \
 		echo "Chromium is not installed: the tests of the pages are skipped. On Debian: apt-get install chromium"
+
+screenshots: $(VENV)/.installed-dev $(VENV)/.compiled browser ## Take pictures of the pages in every state, screen and theme, into out/screenshots
+	@$(PY) -m models pull u2net
+	$(PY) -m tests.page.screenshots
 
 clean: ## Remove .venv and what tools left (never queue.db and data/)
 	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache

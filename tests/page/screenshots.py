@@ -1,4 +1,4 @@
-"""Pictures of the pages, for people to look at: python -m tests.page.screenshots [FOLDER].
+"""Pictures of the pages, for people to look at, and the two in README: python -m tests.page.screenshots.
 
 A real browser before a real service that works on real photos; each scene on a desktop and a phone, light and dark.
 """
@@ -16,13 +16,16 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 
 from tests.page.conftest import ARGUMENTS, CHROMIUM
 from tests.page.gestures import drop
-from tests.service import SAMPLES, Service, running
+from tests.service import ROOT, SAMPLES, Service, running
 
 SCREENS: Mapping[str, ViewportSize] = {
     "desktop": {"width": 1440, "height": 900},
     "phone": {"width": 390, "height": 844},
 }
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+FOLDER = Path("out/screenshots")
+# Those that README shows, in 256 colours.
+SHOWN = {"studio-done-desktop-light": "docs/images/studio.png", "board-detail-desktop-dark": "docs/images/board.png"}
 MODEL = "u2net"
 # Long enough for the photos that are still at work while a scene is taken.
 PHOTOS = 40
@@ -37,13 +40,14 @@ def tab(browser: Browser, service: Service, address: str) -> Iterator[Page]:
         yield page
 
 
-def take(page: Page, folder: Path, scene: str) -> None:
+def take(page: Page, scene: str) -> None:
     for screen, size in SCREENS.items():
         page.set_viewport_size(size)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
+            # The theme changes within a moment; so does what follows the size of the window.
             page.wait_for_timeout(300)
-            page.screenshot(path=folder / f"{scene}-{screen}-{scheme}.png")
+            page.screenshot(path=FOLDER / f"{scene}-{screen}-{scheme}.png")
     page.set_viewport_size(SCREENS["desktop"])
 
 
@@ -67,25 +71,25 @@ def broken(folder: Path) -> Path:
     return path
 
 
-def studio(browser: Browser, service: Service, folder: Path, scratch: Path) -> None:
+def studio(browser: Browser, service: Service, scratch: Path) -> None:
     with tab(browser, service, "/") as page:
         expect(page.locator("#model option").first).to_be_attached()
-        take(page, folder, "studio-empty")
+        take(page, "studio-empty")
         drop(page, SAMPLES)
         progress = page.locator("#progress")
         expect(progress).to_contain_text(f"{len(SAMPLES)} pictures done", timeout=PATIENCE_MS)
-        take(page, folder, "studio-done")
+        take(page, "studio-done")
         drop(page, photos(scratch, 12))
         expect(progress).to_contain_text(f"{len(SAMPLES) + 2} ", timeout=PATIENCE_MS)
-        take(page, folder, "studio-working")
+        take(page, "studio-working")
     with tab(browser, service, "/") as page:
         drop(page, [SAMPLES[0], broken(scratch)])
         page.get_by_text("1 picture did not work").click(timeout=PATIENCE_MS)
         expect(page.locator("#progress")).to_contain_text("1 picture done", timeout=PATIENCE_MS)
-        take(page, folder, "studio-failed")
+        take(page, "studio-failed")
 
 
-def board(browser: Browser, service: Service, folder: Path, scratch: Path) -> None:
+def board(browser: Browser, service: Service, scratch: Path) -> None:
     unfinished = broken(scratch)
     pictures = [(path.name, path.read_bytes()) for path in photos(scratch, PHOTOS)]
     mixed = service.submit([*pictures[:3], (unfinished.name, unfinished.read_bytes())], model=MODEL)
@@ -102,15 +106,15 @@ def board(browser: Browser, service: Service, folder: Path, scratch: Path) -> No
     ):
         with tab(browser, service, address) as page:
             expect(page.locator("#rows tr").first).to_be_visible()
+            # Previews, throughput and workers come after the list.
             page.wait_for_timeout(1500)
-            take(page, folder, scene)
+            take(page, scene)
 
 
 def main() -> None:
     if CHROMIUM is None:
         sys.exit("Chromium is not installed. On Debian: apt-get install chromium")
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out/screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as scratch,
         running(Path(scratch, "data"), default_model=MODEL) as service,
@@ -118,10 +122,13 @@ def main() -> None:
     ):
         service.wait_until("/ready")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        studio(browser, service, folder, Path(scratch))
-        board(browser, service, folder, Path(scratch))
+        studio(browser, service, Path(scratch))
+        board(browser, service, Path(scratch))
         browser.close()
-    print(f"{len(list(folder.glob('*.png')))} screenshots are in {folder}")
+    for name, path in SHOWN.items():
+        with Image.open(FOLDER / f"{name}.png") as picture:
+            picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(ROOT / path, optimize=True)
+    print(f"The screenshots are in {FOLDER}, those of README in docs/images.")
 
 
 if __name__ == "__main__":
