@@ -17,6 +17,8 @@ PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/png": {}, results.ZIP_TYPE: {}}, "description": "The picture; of a batch, a ZIP."}
 }
 
+GIVEN: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "description": "The picture as it came."}}
+
 router = APIRouter(prefix="/queue", tags=["queue"], responses=PROBLEM)
 
 
@@ -122,3 +124,9 @@ def result(request: Request, queue: Queue, job_id: str) -> Response:
 def nth_result(request: Request, queue: Queue, job_id: str, index: int) -> Response:
     """The picture of one file, counted from 0; there as soon as that file is finished."""
     return results.picture(request, queue.storage, queue.result(job_id, index))
+
+
+@router.get("/job/{job_id}/input/{index}", response_class=Response, responses=GIVEN)
+def nth_input(request: Request, queue: Queue, job_id: str, index: int) -> Response:
+    """The picture that was given, as it came: until its job expires, or is cancelled before its turn."""
+    return results.given_picture(request, queue.storage, queue.file(job_id, index))

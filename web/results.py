@@ -58,19 +58,38 @@ def picture(request: Request, storage: Storage, file: JobFile) -> Response:
 
 def whole_picture(storage: Storage, file: JobFile) -> Response:
     """One finished file, whatever the client has already. Raises BlobMissing."""
-    # Opened before the answer begins, so that missing bytes are an error and not a broken picture.
-    stream = storage.open(str(file.output_key))
-    return BlobResponse(
-        stream,
-        media_type=file.content_type,
-        headers={
-            "Content-Length": str(file.output_bytes),
-            "Content-Disposition": content_disposition("inline", file.output_name),
-            "ETag": f'"{file.output_sha256}"',
-            "Cache-Control": CACHE_CONTROL,
-            "X-Content-Type-Options": "nosniff",
-        },
+    return blob(
+        storage.open(str(file.output_key)),
+        str(file.content_type),
+        int(file.output_bytes or 0),
+        file.output_name,
+        f'"{file.output_sha256}"',
     )
+
+
+def given_picture(request: Request, storage: Storage, file: JobFile) -> Response:
+    """What the client sent, as it came. Raises BlobMissing."""
+    etag = f'"{file.input_sha256}"'
+    unchanged = not_modified(request, etag)
+    if unchanged is not None:
+        return unchanged
+    kind = f"image/{file.input_format}"
+    answer = blob(storage.open(file.input_key), kind, file.input_bytes, file.filename, etag)
+    # A stranger's bytes under our own address: whatever a browser takes them for, they run nothing.
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return answer
+
+
+def blob(stream: BinaryIO, kind: str, size: int, name: str, etag: str) -> Response:
+    """Opened before the answer begins, so that missing bytes are an error and not a broken picture."""
+    headers = {
+        "Content-Length": str(size),
+        "Content-Disposition": content_disposition("inline", name),
+        "ETag": etag,
+        "Cache-Control": CACHE_CONTROL,
+        "X-Content-Type-Options": "nosniff",
+    }
+    return BlobResponse(stream, kind, headers)
 
 
 def archive(request: Request, storage: Storage, job: Job, files: Sequence[JobFile]) -> Response:

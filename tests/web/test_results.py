@@ -13,9 +13,10 @@ import requests
 from job import JobStatus
 from storage.local import LocalStorage
 from tests.pictures import encode, ramp
-from tests.queues import CUTOUT, Clock, claim, fail, finish, job_in, stored, submit
+from tests.queues import CUTOUT, PICTURE, Clock, claim, fail, finish, job_in, stored, submit
 from tests.web.shapes import problem
 from tests.web.site import Site
+from web.results import content_disposition
 
 ETAG = f'"{hashlib.sha256(CUTOUT).hexdigest()}"'
 OTHER = encode(ramp(10, 10), "PNG")
@@ -231,6 +232,25 @@ def test_a_zip_whose_bytes_are_gone_is_410_and_not_half_a_zip(site: Site, storag
     job_id = finished(site, "a.png", "b.png")
     storage.delete(next(key for key in stored(storage) if key.startswith(f"results/{job_id}/1-")))
     problem(site.get(f"/queue/job/{job_id}/result"), 410, "blob_missing")
+
+
+def test_the_picture_that_was_given_comes_back_as_it_came(site: Site) -> None:
+    job_id = submit(site.queue, "häschen.png")
+    path = f"/queue/job/{job_id}/input/0"
+    for _ in ("waiting", "finished"):
+        given = site.get(path)
+        assert (given.status_code, given.content, given.headers["Content-Type"]) == (200, PICTURE, "image/png")
+        assert content_disposition("inline", "häschen.png") == given.headers["Content-Disposition"]
+        # It may be anything that begins like a picture: nothing in it may run.
+        assert given.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in given.headers["Content-Security-Policy"]
+        assert site.get(path, headers={"If-None-Match": given.headers["ETag"]}).status_code == 304
+        for lease in claim(site.queue):
+            finish(site.queue, lease)
+    problem(site.get(f"/queue/job/{job_id}/input/1"), 404, "result_not_found")
+    cancelled = submit(site.queue)
+    site.queue.cancel_job(cancelled)
+    problem(site.get(f"/queue/job/{cancelled}/input/0"), 410, "blob_missing")
 
 
 def test_head_tells_what_get_would(site: Site) -> None:

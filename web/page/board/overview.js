@@ -86,8 +86,12 @@ export function makeOverview({ acted }) {
       if (tab.lastChild.textContent !== text) tab.lastChild.textContent = text;
       tab.lastChild.classList.toggle("zero", !number);
       tab.href = addressOf({ ...view, status, cursor: "", job: "" });
-      if (view.status === status) tab.setAttribute("aria-current", "true");
-      else tab.removeAttribute("aria-current");
+      if (view.status !== status) tab.removeAttribute("aria-current");
+      else if (!tab.hasAttribute("aria-current")) {
+        tab.setAttribute("aria-current", "true");
+        // On a phone the tabs are wider than the screen.
+        place.scrollLeft = tab.offsetLeft - place.offsetLeft - 24;
+      }
     });
   }
 

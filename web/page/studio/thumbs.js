@@ -34,5 +34,8 @@ export function forget(address) {
   if (address?.startsWith("blob:")) URL.revokeObjectURL(address);
 }
 
+/** The picture itself, as the service was given it. */
+export const inputOf = (jobId) => `/queue/job/${jobId}/input/0`;
+
 /** What the service keeps of a job's only picture: "input" as it came, "result" as it was cut out. */
 export const previewOf = (jobId, which) => `/queue/job/${jobId}/preview/0/${which}`;

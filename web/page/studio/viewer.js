@@ -3,7 +3,7 @@
 import { button, find, icon, make } from "../dom.js";
 import { Divider } from "./divider.js";
 import { ENDED } from "./pictures.js";
-import { previewOf } from "./thumbs.js";
+import { inputOf, previewOf } from "./thumbs.js";
 import { factsOf, saidOf } from "./words.js";
 import { Zoom } from "./zoom.js";
 
@@ -42,7 +42,7 @@ export class Viewer {
     if (picture.file) {
       this.#original = URL.createObjectURL(picture.file);
       this.#before.src = this.#original;
-    }
+    } else if (picture.jobId) this.#before.src = inputOf(picture.jobId);
     this.#before.alt = `${picture.name}, before`;
     this.#after.alt = `${picture.name}, without its background`;
     this.update(new Set([picture]), true);
@@ -55,7 +55,7 @@ export class Viewer {
     find("#shown-name").textContent = picture.name;
     find("#shown-facts").textContent = factsOf(picture);
     this.#say(picture);
-    if (!this.#before.getAttribute("src") && picture.state === "done") this.#before.src = previewOf(picture.jobId, "input");
+    if (!this.#before.getAttribute("src") && picture.state === "done") this.#before.src = inputOf(picture.jobId);
     if (picture.state === "done") this.#uncover(picture, first);
     else this.#sides();
   }
@@ -71,7 +71,7 @@ export class Viewer {
 
   #noOriginal() {
     const picture = this.#shown;
-    // Browsers do not know every format, and after a reload the file is gone: the service has a small copy.
+    // Browsers do not know every format, such as HEIC: the service has a small copy in one that they know.
     const kept = picture?.jobId && previewOf(picture.jobId, "input");
     if (picture?.state === "done" && this.#before.getAttribute("src") !== kept) this.#before.src = kept;
     else this.#before.removeAttribute("src");
