@@ -3,7 +3,7 @@
 import pytest
 
 from errors import LeaseLost
-from job import JobStatus
+from job import JobStatus, preview_keys
 from queue_manager import QueueManager
 from tests.queues import CUTOUT, Clock, claim, finish, job_in, outcome, stored, submit, worker_state
 
@@ -51,7 +51,8 @@ def test_cancelling_deletes_uploads_at_once_and_keeps_finished_results(queue: Qu
     first, second = claim(queue)
     finish(queue, first)
     queue.cancel_job(job_id, force=True)
-    assert stored(queue.storage) == sorted([first.output_key, first.file.input_key])
+    kept = [first.file.input_key, first.output_key, *preview_keys(first.output_key)]
+    assert stored(queue.storage) == sorted(kept)
     assert queue.result(job_id, 0).output_key == first.output_key
     assert queue.held([first, second]) == set()
 

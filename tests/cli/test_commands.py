@@ -182,7 +182,7 @@ def test_options_stand_before_or_behind_the_command(cli: CommandLine) -> None:
     assert nowhere("stats").returncode == 1
     assert nowhere("--url", cli.url + "/", "stats").returncode == 0
     assert nowhere("stats", "--url", cli.url.removeprefix("http://")).returncode == 0
-    assert json.loads(cli("--json", "stats").stdout).keys() == {"stats", "worker"}
+    assert json.loads(cli("--json", "stats").stdout).keys() >= {"stats", "worker"}
 
 
 def test_a_locked_door(tmp_path: Path) -> None:

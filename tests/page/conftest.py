@@ -35,8 +35,8 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 # pytest-playwright keeps one loop for the whole session, in which no later test could run one of its own: here browser
-# and loop end with this folder.
-@pytest.fixture(scope="package")
+# and loop end with each file.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
@@ -44,14 +44,14 @@ def playwright() -> Iterator[Playwright]:
         yield running_playwright
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
     yield browser
     browser.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """With the small model, and ready. Tests share it: each has to tell its jobs from those of others."""
     with running(tmp_path_factory.mktemp("page")) as service:
