@@ -204,8 +204,8 @@ def test_reload_in_the_middle(page: Page, paused: Service, watch: Watch) -> None
     page.reload()
     expect(page.get_by_text("1 earlier picture is no longer on the service.")).to_be_visible()
     # The file itself is gone with the first page: what is shown comes from the service, at its own size.
-    before = page.get_by_role("img", name=f"{SAMPLES[0].name}, before")
-    expect(before).to_have_js_property("naturalWidth", 512)
+    before = page.get_by_role("img", name=f"{SAMPLES[2].name}, before")
+    expect(before).to_have_js_property("naturalWidth", 600)
     expect(tiles_of(page)).to_have_count(3)
     summary(page, "0 of 3 done")
     requests.post(f"{paused.url}/queue/resume", timeout=10)
