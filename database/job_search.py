@@ -26,6 +26,9 @@ MOST_COUNTED = 10_000
 ID_CHARACTERS = 8
 MOST_IDS = 1000
 
+# Beside escapes, what stands in JSON and in no name. A text without it cannot begin in one name and end in another.
+JSON_SYNTAX = frozenset('"[]')
+
 standing = tuple_(jobs.c.created_at, jobs.c.id)
 
 
@@ -138,6 +141,11 @@ def pattern(text: str) -> str:
 
 
 def is_named(text: str, job_id: str, filenames: str | None) -> bool:
-    """Whether a file's name holds the text, or the job's id begins with it, in upper or lower case."""
+    """Whether a file's name holds the text, or the job's id begins with it, in upper or lower case.
+
+    The database has found the `pattern` of it, or the id: only what JSON writes otherwise has to be read for that.
+    """
+    if filenames and "\\" not in filenames and JSON_SYNTAX.isdisjoint(text):
+        return True
     low = text.lower()
     return job_id.startswith(low) or any(low in str(name).lower() for name in parsed(filenames, []))
