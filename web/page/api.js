@@ -24,26 +24,33 @@ export async function problemOf(answer) {
   return new Problem(body.detail ?? `The service answered ${answer.status}.`, body.code, answer.status, body);
 }
 
+/** A lost connection, before the answer or in the middle of its body, is a TypeError in every browser. */
+function unreachable(error) {
+  throw error instanceof TypeError ? new Problem(OFFLINE, "offline", 0) : error;
+}
+
 /** Fetch, with the token asked for when the service wants one. Throws Problem. */
 export async function call(path, options = {}) {
   for (;;) {
-    const answer = await fetch(path, options).catch((error) => {
-      if (error.name === "AbortError") throw error;
-      throw new Problem(OFFLINE, "offline", 0);
-    });
+    const answer = await fetch(path, options).catch(unreachable);
     if (answer.status === 401) await askForToken();
     else if (answer.ok || answer.status === 304) return answer;
     else throw await problemOf(answer);
   }
 }
 
-export const getJson = async (path, options) => (await call(path, options)).json();
+/** The body of an answer; `kind`: "json" or "blob". Throws Problem. */
+export const bodyOf = (answer, kind) => answer[kind]().catch(unreachable);
 
-export const postJson = async (path, body) =>
-  (await call(path, {
+export const getJson = async (path, options) => bodyOf(await call(path, options), "json");
+
+export const getBlob = async (path, options) => bodyOf(await call(path, options), "blob");
+
+export const postJson = (path, body) =>
+  getJson(path, {
     method: "POST",
     ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
-  })).json();
+  });
 
 let asked = null;
 
