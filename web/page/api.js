@@ -64,14 +64,14 @@ export function askForToken() {
       make("p", { className: "soft" }, "Whoever runs it has set one (QUEUE_API_TOKEN). It is kept for this browser until it is closed."),
       make("div", { className: "field" }, make("label", { htmlFor: "token" }, "Token"), input, wrong),
       make("div", { className: "buttons" }, make("button", { className: "button primary" }, "Open")));
-    const dialog = make("dialog", { "aria-labelledby": "token-title", oncancel: (event) => event.preventDefault() }, form);
+    // A browser closes it at the second Escape, whatever the page says: nothing goes on without the token.
+    const dialog = make("dialog", { "aria-labelledby": "token-title", onclose: () => dialog.isConnected && dialog.showModal() }, form);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const answer = await fetch("/session", {
         method: "POST", body: JSON.stringify({ token: input.value }), headers: { "Content-Type": "application/json" },
       }).catch(() => null);
       if (answer?.ok) {
-        dialog.close();
         dialog.remove();
         asked = null;
         resolve();

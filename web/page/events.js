@@ -8,13 +8,16 @@ const SILENT_MS = 8000;
 
 /**
  * Follow the queue while the tab is seen. `on` has job(view), stats(body), reset() (load your lists again) and
- * state("live" | "polling" | "lost"). `poll` is called every two seconds instead while there is no stream.
+ * state("live" | "polling" | "lost"). While there is no stream, `poll` is called instead, two seconds after it ended.
  */
 export function follow(on, poll) {
-  let source = null, pollTimer = 0, silence = 0, last = "", hiddenSince = false;
+  let source = null, silence = 0, last = "", wanted = false, polling = false;
 
   const parse = (handler) => (event) => {
     if (event.lastEventId) last = event.lastEventId;
+    clearTimeout(silence);
+    wanted = false;
+    on.state("live");
     handler(JSON.parse(event.data));
   };
 
@@ -22,9 +25,9 @@ export function follow(on, poll) {
     close();
     source = new EventSource(last ? `/queue/events?last_event_id=${encodeURIComponent(last)}` : "/queue/events");
     silence = setTimeout(startPolling, SILENT_MS);
-    source.addEventListener("stats", parse((stats) => { alive(); on.stats(stats); }));
-    source.addEventListener("job", parse((job) => { alive(); on.job(job); }));
-    source.addEventListener("reset", parse(() => { alive(); on.reset(); }));
+    source.addEventListener("stats", parse(on.stats));
+    source.addEventListener("job", parse(on.job));
+    source.addEventListener("reset", parse(on.reset));
     source.onerror = () => {
       // The browser tries again by itself, unless the answer was no stream at all.
       if (source.readyState === EventSource.CLOSED) startPolling();
@@ -32,46 +35,45 @@ export function follow(on, poll) {
     };
   }
 
-  function alive() {
-    clearTimeout(silence);
-    clearInterval(pollTimer);
-    pollTimer = 0;
-    on.state("live");
-  }
-
   async function pollOnce() {
     try {
-      on.stats(await getJson("/queue/stats"));
+      const stats = await getJson("/queue/stats");
+      // The stream may have come meanwhile, and told something newer.
+      if (!wanted) return;
+      on.stats(stats);
       await poll();
+      if (!wanted) return;
       on.state("polling");
-      if (!source || source.readyState === EventSource.CLOSED) open();
+      if (source.readyState === EventSource.CLOSED) open();
     } catch {
-      on.state("lost");
+      if (wanted) on.state("lost");
     }
   }
 
-  function startPolling() {
-    if (pollTimer) return;
-    pollOnce();
-    pollTimer = setInterval(pollOnce, POLL_MS);
+  /** One at a time: behind a slow service, or the question for the token, others would only pile up. */
+  async function startPolling() {
+    wanted = true;
+    if (polling) return;
+    polling = true;
+    while (wanted) {
+      await pollOnce();
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    polling = false;
   }
 
   function close() {
     source?.close();
-    source = null;
     clearTimeout(silence);
   }
 
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) {
-      hiddenSince = true;
-      close();
-      clearInterval(pollTimer);
-      pollTimer = 0;
-    } else if (hiddenSince) {
-      hiddenSince = false;
-      open();
-    }
-  });
-  open();
+  // Also a tab that was opened behind another one waits until it is seen.
+  function look() {
+    if (!document.hidden) return open();
+    wanted = false;
+    close();
+  }
+
+  document.addEventListener("visibilitychange", look);
+  look();
 }
