@@ -91,8 +91,7 @@ class Acts:
         Jobs that were queued, or ended, after `as_of` do not count, so that the others become fewer with each call.
         """
         moment = as_of or self._clock()
-        if wanted.until is None:
-            wanted = replace(wanted, until=timestamp(moment))
+        wanted = replace(wanted, until=min(wanted.until or timestamp(moment), timestamp(moment)))
         chosen, left = self._store.candidates(act, wanted, moment, most)
         tally = Tally(timestamp(moment), left)
         self._on_many(act, chosen, by, whole_of(act, of_what), tally)
@@ -133,9 +132,11 @@ class Acts:
         shown = found[:limit]
         return shown, shown[-1].id if len(found) > limit else None
 
-    def history_of(self, job_id: str) -> list[Line]:
-        """All that happened to a job by people or by mishap, oldest first."""
-        return self._history.of_job(job_id)
+    def history_of(self, job_id: str, limit: int, after: int | None) -> tuple[list[Line], int | None]:
+        """What happened to a job by people or by mishap, oldest first; and the last line's id when there are more."""
+        found = self._history.of_job(job_id, limit + 1, after or 0)
+        shown = found[:limit]
+        return shown, shown[-1].id if len(found) > limit else None
 
 
 def whole_of(act: Act, of_what: str) -> Whole:

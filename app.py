@@ -51,6 +51,7 @@ from web.event_feed import EventFeed
 from web.exposure import listens_beyond_loopback
 from web.head import HeadAsGet
 from web.removebg_errors import RemoveBgErrors
+from web.small_bodies import SmallBodies
 from web.sources import FetchSlots
 from web.waiting import Waiting
 
@@ -60,6 +61,8 @@ EXPOSED = (
     *("Location", "ETag", "Retry-After", "Content-Disposition", "Idempotent-Replayed", "Preference-Applied"),
     *("X-Job-Id", "X-Width", "X-Height", "X-Type", "X-Credits-Charged"),
 )
+# A token, and a thousand ids.
+JSON_BYTES = {"/session": 10_000, "/queue/jobs/act": 500_000}
 DESCRIPTION = """Cuts pictures out of their backgrounds: submit, poll, download.
 Errors are `application/problem+json` with a sentence in `detail` and a stable `code`."""
 
@@ -160,6 +163,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(session_routes.router)
     app.include_router(page_routes.router)
     app.mount("/page", page_routes.zipped_files)
+    app.add_middleware(SmallBodies, limits=JSON_BYTES)
     if settings.api_token is not None:
         app.add_middleware(TokenGate, token=settings.api_token.get_secret_value())
     app.add_middleware(RemoveBgErrors)

@@ -58,7 +58,8 @@ FILE_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 def timestamp(moment: datetime) -> str:
     """UTC as RFC 3339 with six digits and Z, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, which writes the year 1 with one digit.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def utc_now() -> datetime:

@@ -85,7 +85,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Origins that browsers may call from, separated by commas. `none`: only our own page."
     )
-    api_token: SecretStr | None = Field(None, description="When set, every request but /health and /ready needs it.")
+    api_token: SecretStr | None = Field(
+        None, description="When set, every request needs it but /health, /ready, /session and the pages' own files."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="text for people, json for log collectors.")
 

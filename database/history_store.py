@@ -77,10 +77,11 @@ class HistoryStore:
         with self._database.read() as connection:
             return [Line(*row) for row in connection.execute(statement.limit(limit))]
 
-    def of_job(self, job_id: str) -> list[Line]:
-        """All lines, oldest first."""
+    def of_job(self, job_id: str, limit: int, after: int) -> list[Line]:
+        """Lines beyond one, oldest first."""
+        given = {"job": job_id, "after": after, "limit": limit}
         with self._database.read() as connection:
-            return [Line(*row) for row in connection.execute(OF_JOB, {"job": job_id})]
+            return [Line(*row) for row in connection.execute(OF_JOB, given)]
 
     def forget(self, before: datetime, limit: int) -> int:
         """Delete lines of no job that were written before a moment; how many."""
@@ -95,5 +96,9 @@ class HistoryStore:
 INSERT = insert(history)
 LINES = select(*(history.c[name] for name in ("id", "at", "act", "actor", "job_id", "position", "code", "detail")))
 ACTS = LINES.where(history.c.actor.is_not(None), history.c.part_of.is_(None)).order_by(history.c.id.desc())
-OF_JOB = LINES.where(history.c.job_id == bindparam("job")).order_by(history.c.id)
+OF_JOB = (
+    LINES.where(history.c.job_id == bindparam("job"), history.c.id > bindparam("after"))
+    .order_by(history.c.id)
+    .limit(bindparam("limit"))
+)
 OLD = select(history.c.id).where(history.c.job_id.is_(None), history.c.at < bindparam("before"))

@@ -278,7 +278,10 @@ def test_the_timeline_of_a_job_tells_of_every_attempt_that_failed(queue: QueueMa
     queue.expire_leases()
     (again,) = claim(queue, 1)
     fail(queue, again)
-    told = queue.acts.history_of(job_id)
+    told, more = queue.acts.history_of(job_id, 3, None)
+    assert more is None
+    assert queue.acts.history_of(job_id, 1, None) == (told[:1], told[0].id)
+    assert queue.acts.history_of(job_id, 2, told[0].id) == (told[1:], None)
     assert [(line.act, line.position, line.code, line.detail) for line in told] == [
         ("attempt_failed", 0, "timeout", "It took too long."),
         ("worker_lost", 1, None, "The worker that had it is gone or fell silent."),

@@ -25,6 +25,9 @@ NOTES = ("notes.txt", b"no picture")
 DAMAGED = ("damaged.jpg", PICTURE[1][:2000])
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
+# uvicorn takes 64 KiB of them and headers together, and refuses more by itself, in plain text.
+LONGEST_ADDRESS = 60_000
+
 SETTINGS = settings(
     max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
@@ -62,7 +65,8 @@ def test_made_up_requests(case: schemathesis.Case[Any], service: Service, jobs: 
         # What is of the right type may still be no picture, or no cursor of ours.
         answer = case.call(base_url=service.url, timeout=30)
         # On a queue that is paused nothing is finished in time, and says so.
-        if not (answer.status_code == 503 and "not_in_time" in answer.text):
+        waited = answer.status_code == 503 and "not_in_time" in answer.text
+        if not waited and len(str(answer.request.url)) < LONGEST_ADDRESS:
             case.validate_response(answer, excluded_checks=[positive_data_acceptance])
 
 

@@ -1,11 +1,11 @@
 """Who may call: an optional token for everything, and our own page only for acts on the whole queue."""
 
 import hmac
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from errors import ForeignOrigin, Unauthorized
@@ -53,11 +53,9 @@ class TokenGate:
             return False
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return False
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._session)
+        # All services of a host share their cookies: what others wrote there must not matter.
+        cookie = cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE, "")
+        return hmac.compare_digest(cookie.encode("latin-1", "replace"), self._session)
 
 
 def is_open(path: str) -> bool:

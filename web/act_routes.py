@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from acts import MOST_JOBS
 from job import Act, Deed, Priority
@@ -37,11 +37,13 @@ class ActBody(BaseModel):
 
     act: Deed
     priority: Priority | None = Field(None, description="The new one, of a change of priority.")
-    force: bool = Field(False, description="Cancel what is being worked on too.")
+    force: StrictBool = Field(False, description="Cancel what is being worked on too.")
     ids: list[Text] | None = Field(None, min_length=1, max_length=MOST_JOBS)
     filter: StrictFilter | None = None
-    limit: int = Field(MOST_JOBS, ge=1, le=MOST_JOBS, description="Of a filter: act on so many jobs at most.")
-    as_of: Moment | None = Field(None, description="Of the answer before, to go on where it ended.")
+    limit: StrictInt = Field(MOST_JOBS, ge=1, le=MOST_JOBS, description="Of a filter: act on so many jobs at most.")
+    as_of: Moment | None = Field(
+        None, description="Jobs that were queued, or ended, later do not count: from a list, or from the answer before."
+    )
 
     @model_validator(mode="after")
     def says_what_is_meant(self) -> "ActBody":
@@ -49,6 +51,8 @@ class ActBody(BaseModel):
             raise ValueError("say which jobs: either ids or a filter")
         if (self.act is Deed.PRIORITY) != (self.priority is not None):
             raise ValueError("a priority belongs to the act priority, and to no other")
+        if self.force and self.act is not Deed.CANCEL:
+            raise ValueError("force belongs to the act cancel, and to no other")
         return self
 
 
@@ -94,7 +98,6 @@ def act(queue: Queue, actor: Actor, body: ActBody) -> board_schemas.TallyView:
         refused_count=tally.refused_count,
         left=tally.left,
         as_of=tally.as_of,
-        until=(body.filter and body.filter.until) or tally.as_of,
     )
 
 
@@ -112,7 +115,7 @@ def resume(queue: Queue, actor: Actor) -> schemas.PauseView:
     return schemas.PauseView(paused=False)
 
 
-@router.get("/history")
+@router.get("/history", dependencies=[Depends(own_origin)])
 def history(
     queue: Queue,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -123,10 +126,15 @@ def history(
     return board_schemas.HistoryView(history=[board_schemas.line_view(line) for line in lines], next=more)
 
 
-@router.get("/job/{job_id}/history")
-def history_of_job(queue: Queue, job_id: str) -> board_schemas.JobHistoryView:
+@router.get("/job/{job_id}/history", dependencies=[Depends(own_origin)])
+def history_of_job(
+    queue: Queue,
+    job_id: str,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+    cursor: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next` of the page before.")] = None,
+) -> board_schemas.HistoryView:
     """What people did to a job, and what went wrong with its files, oldest first."""
     with queue.database.read():
         queue.job(job_id)
-        lines = queue.acts.history_of(job_id)
-    return board_schemas.JobHistoryView(history=[board_schemas.line_view(line) for line in lines])
+        lines, more = queue.acts.history_of(job_id, limit, cursor)
+    return board_schemas.HistoryView(history=[board_schemas.line_view(line) for line in lines], next=more)

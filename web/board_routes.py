@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
 from web import board_schemas
+from web.access import own_origin
 from web.dependencies import PROBLEM, Queue
 
-router = APIRouter(prefix="/queue", tags=["board"], responses=PROBLEM)
+# They name machines and processes: without a token, that is nothing for pages of other sites.
+router = APIRouter(prefix="/queue", tags=["board"], responses=PROBLEM, dependencies=[Depends(own_origin)])
 
 
 @router.get("/workers")

@@ -151,10 +151,6 @@ class HistoryView(BaseModel):
     next: int | None = Field(description="Pass as `cursor` to get the next ones.")
 
 
-class JobHistoryView(BaseModel):
-    history: list[LineView]
-
-
 class RefusedView(BaseModel):
     job_id: str
     reason: str
@@ -166,7 +162,6 @@ class TallyView(BaseModel):
     refused_count: int
     left: int = Field(description="Jobs that still match: repeat the request with this `as_of` until it is 0.")
     as_of: str
-    until: str
 
 
 def line_view(line: Line) -> LineView:

@@ -35,6 +35,7 @@ STATS_SECONDS = 1.0
 # Reading single jobs for those who follow them takes at most one part in so many of the time.
 VIEWS_SHARE = 10
 KEEP_ALIVE_SECONDS = 15.0
+MOST_NAMES = 20
 
 KEEP_ALIVE = b": still here\n\n"
 # After how many milliseconds a browser that lost its stream comes back.
@@ -252,7 +253,7 @@ class EventFeed:
 
     def _events(self, jobs: Sequence[Job]) -> Sequence[Event]:
         workers = self._queue.workers() if jobs else []
-        views = ((job, schemas.job_view(job, workers, with_results=False)) for job in jobs)
+        views = ((job, brief(schemas.job_view(job, workers, with_results=False))) for job in jobs)
         return [Event(job.id, job.changed, job_event(job, view)) for job, view in views]
 
     def _publish(self, reading: Reading, all_views: bool) -> None:
@@ -278,6 +279,11 @@ class EventFeed:
         if begun or reading.events or new_stats or new_views:
             self._news.set()
             self._news = asyncio.Event()
+
+
+def brief(view: schemas.JobView) -> schemas.JobView:
+    """For everybody who listens: a batch changes with each of its files, and has up to hundreds of names."""
+    return view.model_copy(update={"filenames": view.filenames[:MOST_NAMES]})
 
 
 def silence_left(since: float) -> float:

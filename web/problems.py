@@ -125,6 +125,8 @@ def register(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def of_http(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
+        if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return problem_of(errors.RequestTooLarge("The body is larger than anything that is wanted here."))
         detail = {
             HTTPStatus.NOT_FOUND: f"There is nothing at {request.url.path}. The addresses are listed at /docs.",
             HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}.",

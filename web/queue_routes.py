@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from errors import InvalidRequest
+from job import timestamp
 from queue_manager import QueueManager
 from web import results, schemas
 from web.dependencies import PROBLEM, Queue, ServiceSettings
@@ -48,6 +49,7 @@ def viewed(queue: QueueManager, job_id: str) -> schemas.JobView:
 def jobs(queue: Queue, asked: Annotated[ListQuery, Query()]) -> schemas.JobPageView:
     """Jobs, newest first; those to which all of the filters apply."""
     before = None if asked.cursor is None else decoded_cursor(asked.cursor)
+    as_of = timestamp(queue.clock())
     with queue.database.read():
         page, workers = queue.board.jobs(asked.meant(), asked.limit, before), queue.workers()
     return schemas.JobPageView(
@@ -55,6 +57,7 @@ def jobs(queue: Queue, asked: Annotated[ListQuery, Query()]) -> schemas.JobPageV
         total_is_exact=page.total_is_exact,
         jobs=[schemas.job_view(job, workers, with_results=False) for job in page.jobs],
         next=None if page.next is None else encoded_cursor(page.next),
+        as_of=as_of,
     )
 
 

@@ -46,7 +46,12 @@ class RecentEvents:
 
     def reach_back(self, floor: int, events: Iterable[Event]) -> bool:
         """Put events before all others, so that `floor` is the floor; False when there is no room for them."""
-        older = {event.job_id: event for event in events if event.number <= self.floor}
+        older = {
+            event.job_id: event
+            for event in events
+            # Of a job that has changed again meanwhile the later event is here already, at its own place.
+            if event.number <= self.floor and event.job_id not in self._events
+        }
         size = sum(len(event.wire) for event in older.values())
         if self._bytes + size > MOST_BYTES:
             return False

@@ -85,6 +85,7 @@ class JobPageView(BaseModel):
     total_is_exact: bool = Field(description="Or there may be more than `total`: nobody counted on.")
     jobs: list[JobView]
     next: str | None = Field(description="Pass as `cursor` to get the next page.")
+    as_of: str = Field(description="When this was so: an act that is given it means no later jobs.")
 
 
 class CountsView(BaseModel):

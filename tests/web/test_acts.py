@@ -69,15 +69,29 @@ def test_all_that_match_are_acted_on_call_by_call(site: Site, clock: Clock) -> N
     assert history(site) == [("priority", "127.0.0.1", f"{n} job{'s' * (n > 1)}: text cat, to low") for n in (1, 2, 2)]
 
 
-def test_the_moment_of_the_first_call_may_be_given_back_as_until(site: Site, clock: Clock) -> None:
+def test_no_job_is_met_that_was_not_in_the_list_that_somebody_looked_at(site: Site, clock: Clock) -> None:
     for _ in range(3):
         submit(site.queue)
-    told = act(site, act="cancel", filter={}, limit=2)
+    seen = site.get("/queue/jobs?status=pending").json()
     clock.advance(seconds=1)
-    submit(site.queue)
-    told = act(site, act="cancel", filter={"until": told["until"]}, limit=2)
-    assert (told["changed"], told["left"]) == (1, 0)
-    assert act(site, act="cancel", filter={})["changed"] == 1
+    later = submit(site.queue)
+    told = act(site, act="cancel", filter={"status": "pending"}, as_of=seen["as_of"])
+    assert (told["changed"], told["left"]) == (seen["total"], 0)
+    assert site.queue.job(later).status is JobStatus.PENDING
+
+
+def test_a_filter_that_reaches_into_the_future_comes_to_an_end_all_the_same(site: Site, clock: Clock) -> None:
+    for _ in range(3):
+        submit(site.queue)
+    assert act(site, act="cancel", filter={}, as_of="0001-01-01T00:02:00Z")["changed"] == 0
+    told = act(site, act="cancel", filter={"until": "2999-01-01T00:00:00Z"}, limit=2)
+    left = [told["left"]]
+    while told["left"]:
+        clock.advance(seconds=1)
+        submit(site.queue)
+        told = act(site, act="cancel", filter={"until": "2999-01-01T00:00:00Z"}, limit=2, as_of=told["as_of"])
+        left.append(told["left"])
+    assert left == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +100,7 @@ def test_the_moment_of_the_first_call_may_be_given_back_as_until(site: Site, clo
         {},
         {"act": "cancel"},
         {"act": "delete", "filter": {}},
+        {"act": "retry", "force": True, "filter": {}},
         {"act": "cancel", "ids": [], "filter": {}},
         {"act": "cancel", "ids": ["a"], "filter": {}},
         {"act": "cancel", "ids": []},

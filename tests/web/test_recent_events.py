@@ -70,3 +70,11 @@ def test_what_was_read_for_one_who_comes_back_is_kept_for_others() -> None:
     assert (recent.floor, all_after(recent, 4)) == (4, b"<5><9><11>"), "later ones come by themselves"
     recent.add([event(12)])
     assert all_after(recent, 9) == b"<11><12>"
+
+
+def test_a_job_that_changed_while_its_earlier_change_was_read_is_told_once_and_in_its_order() -> None:
+    recent = RecentEvents(8)
+    recent.add([event(9, "c"), event(10, "a")])
+    assert recent.reach_back(4, [event(5, "a"), event(6, "b")])
+    assert all_after(recent, 4) == b"<6><9><10>"
+    assert (all_after(recent, 8), all_after(recent, 9)) == (b"<9><10>", b"<10>")

@@ -1,11 +1,14 @@
 """A browser that was given the token once: it is let in by a cookie, from our own pages only."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.web.shapes import problem
 from tests.web.site import Site
 from web.access import SESSION_COOKIE, session_of
 
+JSON = {"Content-Type": "application/json"}
 COOKIE = f"{SESSION_COOKIE}={session_of('s3cret')}"
 
 
@@ -69,6 +72,24 @@ def test_our_own_page_can(locked: Site, site: str) -> None:
     sent = {"Cookie": COOKIE, "Origin": locked.url, "Sec-Fetch-Site": site}
     assert locked.post("/queue/pause", headers=sent).status_code == 200
     assert locked.queue.is_paused()
+
+
+@pytest.mark.parametrize("others", ['prefs={"a":1}', "=;;;", 'a="; b=1', "x=\xe9"])
+def test_cookies_of_other_services_on_this_host_do_not_matter(locked: Site, others: str) -> None:
+    cookies = f"{others}; {COOKIE}; z=1".encode("latin-1")
+    assert locked.get("/queue/stats", headers={"Cookie": cookies}).status_code == 200
+
+
+def test_without_the_token_nobody_fills_the_memory(locked: Site) -> None:
+    refused = locked.post("/session", data=b'{"token": "' + b"x" * 100_000 + b'"}', headers=JSON)
+    problem(refused, 413, "request_too_large")
+
+    def endless() -> Iterator[bytes]:
+        yield b'{"token": "'
+        for _ in range(100):
+            yield b"x" * 10_000
+
+    problem(locked.post("/session", data=endless(), headers=JSON), 413, "request_too_large")
 
 
 def test_without_a_token_there_is_nothing_to_begin(site: Site) -> None:
