@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 import requests
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import APIResponse, BrowserContext, Locator, Page, Route, expect
 
 from tests.page.conftest import Watch, violations
 from tests.pictures import encode, ramp
@@ -44,6 +44,18 @@ def row(page: Page, name: str) -> Locator:
     return page.locator("#rows tr").filter(has_text=name)
 
 
+def badge(page: Page, name: str) -> Locator:
+    return row(page, name).locator(".badge")
+
+
+def live(page: Page) -> None:
+    expect(page.locator("#link-state")).to_have_attribute("data-state", "live")
+
+
+def cancel(service: Service, job_id: str) -> None:
+    requests.post(f"{service.url}/queue/job/{job_id}/cancel", timeout=10).raise_for_status()
+
+
 def status(service: Service, job_id: str) -> object:
     return service.job(job_id)["status"]
 
@@ -52,7 +64,7 @@ def test_filters_are_kept_in_the_address(page: Page, service: Service, mark: str
     service.submit([(f"{mark}-one.png", SMALL)])
     service.submit([(f"{mark}-two.png", SMALL)], model="u2net")
     cancelled = service.submit([(f"{mark}-three.png", SMALL)])
-    requests.post(f"{service.url}/queue/job/{cancelled}/cancel", timeout=10).raise_for_status()
+    cancel(service, cancelled)
 
     page.goto("/board")
     page.get_by_role("searchbox").fill(f"{mark}-t")
@@ -196,8 +208,8 @@ def test_two_tabs_see_each_others_acts(
         page.goto("/board")
         other.goto(f"/board?text={mark}")
         expect(other.get_by_text("The queue is paused. What runs")).to_be_visible()
-        expect(page.locator("#link-state")).to_have_attribute("data-state", "live")
-        expect(other.locator("#link-state")).to_have_attribute("data-state", "live")
+        live(page)
+        live(other)
 
         # One who waits is shown at once; where somebody reads, others are only counted.
         job = service.submit([(f"{mark}-one.png", SMALL)])
@@ -224,6 +236,51 @@ def test_two_tabs_see_each_others_acts(
         page.get_by_role("button", name="Pause").click()
         page.get_by_role("dialog", name="Pause the queue?").get_by_role("button", name="Pause").click()
         expect(other.get_by_text("The queue is paused. What runs")).to_be_visible()
+
+
+def test_what_happens_before_the_stream_begins_is_shown(page: Page, service: Service, mark: str, paused: None) -> None:
+    held: list[Route] = []
+    page.route("**/queue/events*", lambda route: held.append(route))
+    job = service.submit([(f"{mark}.png", SMALL)])
+    page.goto(f"/board?status=pending&text={mark}&job={job}")
+    detail = page.get_by_role("dialog", name=mark).locator(".top .badge")
+    expect(detail).to_have_text("pending")
+    expect(badge(page, mark)).to_have_text("pending")
+    cancel(service, job)
+    for route in held:
+        route.continue_()
+    live(page)
+    expect(detail).to_have_text("cancelled")
+    # Though it is no longer among those that the list looks for.
+    expect(badge(page, mark)).to_have_text("cancelled")
+
+
+@pytest.mark.parametrize("ask", ["load", "refresh"])
+def test_an_answer_takes_nothing_back_that_the_stream_has_told(
+    page: Page, service: Service, mark: str, paused: None, ask: str
+) -> None:
+    job = service.submit([(f"{mark}.png", SMALL)])
+    page.goto("/board")
+    live(page)
+    expect(badge(page, mark)).to_have_text("pending")
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/queue/jobs?*", lambda route: held.append((route, route.fetch())))
+    if ask == "load":
+        page.get_by_role("searchbox").fill(mark)
+    else:
+        row(page, mark).get_by_role("checkbox").check()
+        page.get_by_role("region", name="Acts").get_by_role("button", name="Priority").click()
+        page.get_by_role("button", name="Set priority").click()
+    while not held:
+        page.wait_for_timeout(10)
+    cancel(service, job)
+    expect(badge(page, mark)).to_have_text("cancelled")
+    with page.expect_event("requestfinished", lambda request: "/queue/jobs?" in request.url):
+        for route, answer in held:
+            route.fulfill(response=answer)
+    expect(page.locator("#list[aria-busy]")).to_have_count(0)
+    page.evaluate("() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))")
+    assert badge(page, mark).text_content() == "cancelled"
 
 
 def test_names_are_text(page: Page, service: Service, mark: str) -> None:

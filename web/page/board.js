@@ -66,14 +66,18 @@ function closeDetail() {
 
 async function run(kind, scope) {
   if (!(await act(kind, scope))) return;
-  if (!scope.jobs) {
-    selection.clear();
-    list.load(view);
-  }
   audit.refresh().catch(complain);
-  detail.reload();
   // Where no stream tells what changed, the page asks.
+  if (scope.jobs) return again();
+  selection.clear();
+  list.load(view);
+  detail.reload();
+}
+
+/** What is shown, asked for again. */
+function again() {
   list.refresh().catch(complain);
+  detail.reload();
 }
 
 function actOnSelection(kind) {
@@ -134,6 +138,7 @@ overview.look(view);
 list.load(view);
 detail.open(view.job);
 askAudit();
+let linked = "";
 follow(
   {
     stats(stats) {
@@ -141,15 +146,17 @@ follow(
       askAudit();
     },
     job(job) {
-      list.take(job);
+      list.hear(job);
       detail.take(job);
       overview.changed();
     },
-    reset() {
-      list.refresh().catch(complain);
-      detail.reload();
+    reset: again,
+    state(state) {
+      // The stream tells what happens from now on: what was before, since the lists were loaded, it does not.
+      if (state === "live" && linked !== "live") again();
+      linked = state;
+      showState(state);
     },
-    state: showState,
   },
   async () => {
     await list.refresh();

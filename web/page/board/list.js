@@ -3,7 +3,7 @@
 import { getJson } from "../api.js";
 import { addressOf, filterOf, isFiltered, matches } from "./filter.js";
 import { makeRow, showTime, updateRow } from "./rows.js";
-import { count, find, make } from "../dom.js";
+import { button, count, find, make } from "../dom.js";
 
 const body = find("#rows"), list = find("#list"), empty = find("#empty"), fresh = find("#fresh"), counted = find("#list-count");
 // How long something goes on already is told anew so often.
@@ -16,37 +16,38 @@ const newer = find("#newer"), older = find("#older");
  */
 export function makeList({ go, changed }) {
   let view = null, page = { jobs: [], next: null, total: 0 }, asking = null, waiting = new Map(), frame = 0;
-  const unseen = new Set();
-  const rows = new Map();
+  const unseen = new Set(), rows = new Map(), heard = new Map();
 
   async function load(next) {
     view = next;
-    asking?.abort();
-    const mine = asking = new AbortController();
     list.setAttribute("aria-busy", "true");
+    await ask(render).catch(showProblem);
+  }
+
+  /** `show(answer)` is called, and waited for, unless something else is asked for meanwhile. Throws Problem. */
+  async function ask(show) {
+    asking?.abort();
+    const { signal } = asking = new AbortController();
+    heard.clear();
     try {
-      const answer = await ask(view, mine.signal);
-      if (mine.signal.aborted) return;
-      page = answer;
-      render();
+      const query = new URLSearchParams({ ...filterOf(view), limit: view.limit, ...(view.cursor && { cursor: view.cursor }) });
+      const answer = await getJson(`/queue/jobs?${query}`, { signal });
+      if (signal.aborted) return;
+      await show(answer);
+      // What was heard while the answer was on its way may be newer.
+      if (!signal.aborted) heard.forEach(take);
     } catch (problem) {
-      if (mine.signal.aborted) return;
-      showProblem(problem);
+      if (!signal.aborted) throw problem;
     } finally {
-      if (asking === mine) {
+      if (!signal.aborted) {
         asking = null;
         list.removeAttribute("aria-busy");
       }
     }
   }
 
-  function ask(wanted, signal) {
-    const query = new URLSearchParams({ ...filterOf(wanted), limit: wanted.limit });
-    if (wanted.cursor) query.set("cursor", wanted.cursor);
-    return getJson(`/queue/jobs?${query}`, { signal });
-  }
-
-  function render() {
+  function render(answer) {
+    page = answer;
     unseen.clear();
     waiting.clear();
     rows.clear();
@@ -93,7 +94,7 @@ export function makeList({ go, changed }) {
       make("p", { className: "soft" }, all ? "Drop a picture in the studio, or send one to POST /queue/submit." :
         isFiltered(view) ? "Look for less, or in a wider span of time." : QUIET[view.status]),
       all ? make("a", { className: "button", href: "/" }, "Open the studio")
-        : make("button", { type: "button", className: "button", onclick: () => go(NO_FILTER) }, "Show all jobs"));
+        : button("", () => go(NO_FILTER), "Show all jobs"));
   }
 
   function showProblem(problem) {
@@ -105,10 +106,16 @@ export function makeList({ go, changed }) {
     empty.replaceChildren(
       make("h3", {}, "The list could not be loaded"),
       make("p", { className: "bad", role: "alert" }, problem.message),
-      make("button", { type: "button", className: "button", onclick: () => load(view) }, "Try again"),
-      view.cursor ? make("button", { type: "button", className: "button quiet", onclick: () => go({ cursor: "" }) }, "To the newest jobs") : null);
+      button("", () => load(view), "Try again"),
+      view.cursor ? button("quiet", () => go({ cursor: "" }), "To the newest jobs") : null);
     counted.textContent = "";
     changed();
+  }
+
+  /** A job of which the stream tells. */
+  function hear(job) {
+    if (asking) heard.set(job.id, job);
+    take(job);
   }
 
   /** A job that changed: its row says so at once. A job that is not shown is only counted. */
@@ -152,16 +159,18 @@ export function makeList({ go, changed }) {
   }
 
   /** Ask again without moving anything: while there is no stream, or when it lost its place. */
-  async function refresh() {
-    if (!view || asking) return;
-    const wanted = view;
-    const answer = await ask(wanted);
-    if (view !== wanted) return;
-    page.total = answer.total;
-    page.total_is_exact = answer.total_is_exact;
-    page.next = answer.next;
+  const refresh = () => (list.hasAttribute("aria-busy") ? load(view) : ask(renew));
+
+  async function renew(answer) {
+    page = { ...answer, jobs: page.jobs };
     answer.jobs.forEach(take);
     showCount();
+    // What has left the state that is looked for is shown still, and is in no list.
+    const listed = new Set(answer.jobs.map(({ id }) => id)), oldest = answer.next ? answer.jobs.at(-1).created_at : "";
+    const left = [...rows.values()].map(({ job }) => job)
+      .filter(({ id, created_at, completed_at }) => view.status && !completed_at && created_at >= oldest && !listed.has(id));
+    const views = await Promise.allSettled(left.map(({ id }) => getJson(`/queue/job/${id}`)));
+    for (const { value } of views) if (value) take(value);
   }
 
   function turn(cursor, trail) {
@@ -185,7 +194,7 @@ export function makeList({ go, changed }) {
   }, SECOND_MS);
 
   return {
-    load, take, refresh,
+    load, hear, refresh,
     /** The same list, with another job open beside it. */
     reopen(next) { view = next; linkRows(); },
     row: (id) => rows.get(id),
