@@ -1,5 +1,6 @@
 """The queue board in a real browser: look for jobs, open them, act on them, watch others act."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -192,9 +193,12 @@ def test_an_act_on_a_range_and_on_all_that_match(page: Page, service: Service, m
     acts.get_by_role("button", name="Cancel").click()
     question = page.get_by_role("dialog", name="Cancel 30 jobs?")
     expect(question).to_contain_text(f"every job that matches: like “{mark}”")
+    # Nobody was asked about one that comes in now.
+    late = service.submit([(f"{mark}-late.png", SMALL)])
     question.get_by_role("button", name="Cancel jobs").click()
     expect(page.get_by_text("30 jobs cancelled.")).to_be_visible()
     assert {status(service, job) for job in jobs} == {"cancelled"}
+    assert status(service, late) == "pending"
     expect(page.locator("#rows .badge").last).to_have_text("cancelled")
     expect(page.locator("#audit li").first).to_contain_text("30 jobs")
 
@@ -281,6 +285,31 @@ def test_an_answer_takes_nothing_back_that_the_stream_has_told(
     expect(page.locator("#list[aria-busy]")).to_have_count(0)
     page.evaluate("() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))")
     assert badge(page, mark).text_content() == "cancelled"
+
+
+def test_an_act_that_breaks_off_says_what_was_done(
+    page: Page, service: Service, watch: Watch, mark: str, paused: None
+) -> None:
+    watch.expected.append("ERR_FAILED")
+    jobs = [service.submit([(f"{mark}-{number:02}.png", SMALL)]) for number in range(26)]
+    turns = iter(range(2))
+
+    def ten_then_lost(route: Route) -> None:
+        if next(turns):
+            route.abort()
+        else:
+            route.continue_(post_data=json.dumps({**(route.request.post_data_json or {}), "limit": 10}))
+
+    page.route("**/queue/jobs/act", ten_then_lost)
+    page.goto(f"/board?text={mark}&limit=25")
+    page.get_by_label("Select every job on this page").check()
+    acts = page.get_by_role("region", name="Acts")
+    acts.get_by_role("button", name="Select all 26 that match").click()
+    acts.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel jobs").click()
+    expect(page.get_by_text("10 jobs cancelled. Then it broke off: The service cannot be reached.")).to_be_visible()
+    assert [status(service, job) for job in jobs].count("cancelled") == 10
+    expect(page.locator("#rows .badge", has_text="cancelled").first).to_be_visible()
 
 
 def test_names_are_text(page: Page, service: Service, mark: str) -> None:

@@ -5,7 +5,6 @@ import { confirm, progress } from "./confirm.js";
 import { filterOf, inWords } from "./filter.js";
 import { count, find, make, toast } from "../dom.js";
 
-const ENDED = new Set(["completed", "failed", "cancelled"]);
 const TOLD = { retry: "queued again", cancel: "cancelled", priority: "moved" };
 
 /**
@@ -17,8 +16,7 @@ export async function act(kind, scope) {
     const counts = scope.jobs ? countJobs(scope.jobs) : await countFilter(scope.filter);
     const order = await QUESTIONS[kind](counts, scope);
     if (!order) return false;
-    const { done, refused, reasons, stopped } = await run(order, scope);
-    tell(order.told ?? TOLD[kind], done, refused, reasons, stopped);
+    tell(order.told ?? TOLD[kind], await run({ ...order, as_of: counts.as_of }, scope));
     return true;
   } catch (problem) {
     toast(problem.message);
@@ -30,8 +28,7 @@ export async function act(kind, scope) {
 function countJobs(jobs) {
   const counts = { pending: 0, processing: 0, retriable: 0, ended: 0, total: jobs.length };
   for (const job of jobs) {
-    if (ENDED.has(job.status)) counts.ended += 1;
-    else counts[job.status] += 1;
+    counts[job.status in counts ? job.status : "ended"] += 1;
     if (job.status === "failed" || (job.status === "completed" && job.progress.failed > 0)) counts.retriable += 1;
   }
   return counts;
@@ -39,16 +36,18 @@ function countJobs(jobs) {
 
 async function countFilter(view) {
   const filter = filterOf(view);
+  const moments = [];
   let exact = true;
   const total = async (status) => {
     if (filter.status && filter.status !== status) return 0;
     const page = await getJson(`/queue/jobs?${new URLSearchParams({ ...filter, status, limit: 1 })}`);
     exact &&= page.total_is_exact;
+    moments.push(page.as_of);
     return page.total;
   };
   const [pending, processing, failed, completed, cancelled] = await Promise.all(["pending", "processing", "failed", "completed", "cancelled"].map(total));
   const ended = failed + completed + cancelled;
-  return { pending, processing, retriable: failed, partly: completed, ended, total: pending + processing + ended, exact };
+  return { pending, processing, retriable: failed, partly: completed, ended, total: pending + processing + ended, exact, as_of: moments.sort()[0] };
 }
 
 const which = ({ filter }) => (filter && inWords(filter) ? `That is every job that matches: ${inWords(filter)}.` : filter ? "That is every job of the queue." : "");
@@ -104,15 +103,16 @@ async function nothing(title, sentence) {
 }
 
 /** One job by its own address, so that a refusal says why; several in as many calls as it takes. */
-async function run({ act: name, priority, force }, { jobs, filter }) {
+async function run({ act: name, priority, force, as_of }, { jobs, filter }) {
   if (jobs?.length === 1) {
     const query = name === "priority" ? `?priority=${priority}` : force ? "?force=true" : "";
     await postJson(`/queue/job/${jobs[0].id}/${name}${query}`);
-    return { done: 1, refused: 0, reasons: [] };
+    return { done: 1, refused: 0, reasons: [], broken: "" };
   }
-  const order = { act: name, ...(priority && { priority }), ...(force && { force }) };
-  const body = jobs ? { ...order, ids: jobs.map((job) => job.id) } : { ...order, filter: filterOf(filter) };
-  const sum = { done: 0, refused: 0, reasons: [], stopped: false };
+  const order = { act: name, priority, force };
+  // What comes in after the question is not meant.
+  const body = jobs ? { ...order, ids: jobs.map((job) => job.id) } : { ...order, filter: filterOf(filter), as_of };
+  const sum = { done: 0, refused: 0, reasons: [], broken: "" };
   let shown = null;
   try {
     for (;;) {
@@ -123,18 +123,20 @@ async function run({ act: name, priority, force }, { jobs, filter }) {
       if (!answer.left) return sum;
       shown ??= progress(`${count(sum.done + sum.refused + answer.left, "job")} to go through`);
       shown.show(sum.done + sum.refused, answer.left);
-      if (shown.stopped) return { ...sum, stopped: true };
-      // What comes in meanwhile is not meant.
+      if (shown.stopped) return { ...sum, broken: "You stopped it there." };
       body.as_of = answer.as_of;
     }
+  } catch (problem) {
+    if (!sum.done && !sum.refused) throw problem;
+    return { ...sum, broken: `Then it broke off: ${problem.message}` };
   } finally {
     shown?.close();
   }
 }
 
-function tell(what, done, refused, reasons, stopped) {
-  const text = `${count(done, "job")} ${what}${stopped ? ", then stopped" : ""}.${refused ? ` ${refused.toLocaleString("en")} refused.` : ""}`;
-  toast(text, refused ? { label: "Why?", run: () => showReasons(refused, reasons) } : undefined);
+function tell(what, { done, refused, reasons, broken }) {
+  const text = `${count(done, "job")} ${what}.${refused ? ` ${refused.toLocaleString("en")} refused.` : ""} ${broken}`;
+  toast(text.trim(), refused ? { label: "Why?", run: () => showReasons(refused, reasons) } : undefined);
 }
 
 const showReasons = (refused, reasons) => confirm({
