@@ -36,7 +36,7 @@ export function toast(text, action) {
   const place = find(".toasts");
   const shown = make("div", { className: "toast" }, make("span", {}, text));
   if (action) {
-    shown.append(make("button", { type: "button", className: "button compact", onclick: () => { shown.remove(); action.run(); } }, action.label));
+    shown.append(button("compact", () => { shown.remove(); action.run(); }, action.label));
   }
   place.append(shown);
   while (place.children.length > 3) place.firstChild.remove();

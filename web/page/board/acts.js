@@ -3,9 +3,16 @@
 import { getJson, postJson } from "../api.js";
 import { confirm, progress } from "./confirm.js";
 import { filterOf, inWords } from "./filter.js";
-import { count, find, make, toast } from "../dom.js";
+import { button, count, find, icon, make, toast } from "../dom.js";
 
 const TOLD = { retry: "queued again", cancel: "cancelled", priority: "moved" };
+
+/** A button for each act, by its kind. */
+export const actButtons = (run) => ({
+  retry: button("compact", () => run("retry"), icon("retry"), "Retry"),
+  cancel: button("compact danger", () => run("cancel"), icon("close"), "Cancel"),
+  priority: button("compact", () => run("priority"), "Priority…"),
+});
 
 /**
  * Ask, act, and say what happened. `scope` is {jobs: [view, …]} or {filter: view of the address}.

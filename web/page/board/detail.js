@@ -1,6 +1,7 @@
 // One job, beside the list on wide screens and over it on narrow ones.
 
 import { getJson } from "../api.js";
+import { actButtons } from "./acts.js";
 import { makeFiles } from "./files.js";
 import { showTimeline } from "./timeline.js";
 import { count, duration, find, icon, make, toast } from "../dom.js";
@@ -23,9 +24,7 @@ export function makeDetail({ close, act }) {
   const facts = make("dl", { className: "facts" });
   const timeline = make("ol", { className: "timeline" });
   const files = makeFiles();
-  const button = (kind, label, picture) =>
-    make("button", { type: "button", className: `button compact${kind === "cancel" ? " danger" : ""}`, onclick: () => act(kind, job) }, picture && icon(picture), label);
-  const acts = { retry: button("retry", "Retry", "retry"), cancel: button("cancel", "Cancel", "close"), priority: button("priority", "Priority…") };
+  const acts = actButtons((kind) => act(kind, job));
   const download = make("a", { className: "button compact", download: "" }, icon("download"), "Download");
   const content = make("div", { className: "content" },
     make("div", { className: "acts" }, ...Object.values(acts), download), phase, facts,

@@ -1,6 +1,7 @@
 // Which jobs are meant: rows that were ticked, or all that match the filter.
 
-import { count, find, icon, make } from "../dom.js";
+import { actButtons } from "./acts.js";
+import { button, count, find, icon, make } from "../dom.js";
 
 const bar = find("#selection"), pickPage = find("#pick-page"), rowsPlace = find("#rows");
 
@@ -10,10 +11,8 @@ export function makeSelection(list, act) {
   let whole = false, anchor = null;
 
   const said = make("b", { className: "number", role: "status" });
-  const all = make("button", { type: "button", className: "button compact quiet", onclick: selectAll });
-  const button = (kind, label, picture) =>
-    make("button", { type: "button", className: `button compact${kind === "cancel" ? " danger" : ""}`, onclick: () => act(kind) }, picture && icon(picture), label);
-  bar.append(said, all, make("span", { className: "acts" }, button("retry", "Retry", "retry"), button("cancel", "Cancel", "close"), button("priority", "Priority…")),
+  const all = button("compact quiet", selectAll);
+  bar.append(said, all, make("span", { className: "acts" }, ...Object.values(actButtons(act))),
     make("button", { type: "button", className: "button compact quiet icon", "aria-label": "Select nothing", title: "Select nothing (Escape)", onclick: clear }, icon("close")));
 
   function pick(row, on) {
