@@ -135,8 +135,7 @@ def test_what_is_downloaded_is_what_the_service_makes(page: Page, service: Servi
     assert downloaded(page, "#download") == (f"{stem}.png", cutout)
 
     page.get_by_role("radio", name="Mint").check()
-    behind = page.locator(".after .frame").evaluate("(frame) => getComputedStyle(frame).backgroundColor")
-    assert behind == "rgb(216, 240, 224)"
+    expect(page.locator(".after .frame")).to_have_css("background-color", "rgb(216, 240, 224)")
 
     def composed(job: str, **files: tuple[str, bytes]) -> bytes:
         colour = {} if files else {"background_color": "d8f0e0"}
