@@ -1,5 +1,7 @@
 """The studio where something goes wrong: on the way to the service, in it, or with the picture."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.page.conftest import Watch
 from tests.page.gestures import drop, paste
-from tests.page.studio import opened, summary, tiles_of
+from tests.page.studio import downloaded, opened, summary, tiles_of
 from tests.pictures import encode, ramp
 from tests.service import SAMPLES, Service, running
 
@@ -37,6 +39,44 @@ def test_offline(page: Page, watch: Watch) -> None:
     expect(page.get_by_text("The service cannot be reached.")).to_be_visible()
     page.context.set_offline(False)
     summary(page, "1 picture done")
+
+
+def test_a_connection_lost_in_the_middle_of_a_download(page: Page) -> None:
+    # What a browser says then; between it and a service on the same machine no connection breaks by itself.
+    page.add_init_script("Response.prototype.blob = () => Promise.reject(new TypeError('network error'))")
+    opened(page)
+    drop(page, SAMPLES[:2])
+    summary(page, "2 pictures done")
+    page.click("#download")
+    expect(page.locator(".toasts")).to_contain_text("The service cannot be reached.")
+    page.click("#download-all")
+    expect(page.locator(".toasts")).to_contain_text("2 pictures are not in the ZIP.")
+    expect(page.locator("#download-all")).to_have_text("Download all")
+
+
+def test_a_download_waits_for_a_busy_service(page: Page, watch: Watch) -> None:
+    watch.expected.append("status of 503")
+    opened(page)
+    drop(page, SAMPLES[:2])
+    summary(page, "2 pictures done")
+    page.get_by_role("radio", name="Mint").check()
+    busy = {"status": 503, "headers": {"Retry-After": "1"}, "json": {"detail": "Busy.", "code": "not_in_time"}}
+    page.route("**/remove?*", lambda route: route.fulfill(**busy), times=1)
+    _, packed = downloaded(page, "#download-all")
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert len(archive.namelist()) == 2
+
+
+def test_a_cancelled_composition_says_so(page: Page) -> None:
+    opened(page)
+    drop(page, SAMPLES[:1])
+    summary(page, "1 picture done")
+    page.get_by_role("radio", name="Mint").check()
+    page.route("**/remove?*", lambda route: route.fulfill(status=202, json={"job_id": "x"}))
+    cancelled = {"status": "cancelled", "completed_at": "2026-11-22T00:00:00Z", "error": None, "results": None}
+    page.route("**/queue/job/x", lambda route: route.fulfill(json=cancelled))
+    page.click("#download")
+    expect(page.locator(".toasts")).to_contain_text("The job was cancelled.")
 
 
 @pytest.fixture

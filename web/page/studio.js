@@ -244,13 +244,14 @@ function tell(text) {
 }
 
 async function downloadAll() {
-  if (saving.packing) {
-    saving.stop();
-  } else {
-    const done = pictures.all.filter(({ state }) => state === "done");
-    await saving.all(done, (number) => { zipText.textContent = `Stop (${number} of ${done.length})`; });
+  const done = pictures.all.filter(({ state }) => state === "done");
+  try {
+    if (saving.packing) saving.stop();
+    else await saving.all(done, (number) => { zipText.textContent = `Stop (${number} of ${done.length})`; });
+  } finally {
+    // One that was stopped may end after the next has begun.
+    if (!saving.packing) zipText.textContent = "Download all";
   }
-  zipText.textContent = "Download all";
 }
 
 function clear() {
