@@ -64,25 +64,26 @@ class Watch:
     """What a page did that it must not do."""
 
     home: str
-    complaints: list[str] = field(default_factory=list)
+    # What was said, and of which address: that is no part of what patterns look at, "404" may be a port there.
+    complaints: list[tuple[str, str]] = field(default_factory=list)
     # Patterns of console errors that a test brings about, such as the browser's line on an answer 422.
     expected: list[str] = field(default_factory=list)
 
     def follow(self, page: Page) -> None:
         page.on("console", self._console)
-        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        page.on("pageerror", lambda error: self.complaints.append((f"uncaught: {error}", page.url)))
         page.on("request", self._request)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(f"console: {message.text} ({message.location.get('url')})")
+            self.complaints.append((f"console: {message.text}", str(message.location.get("url"))))
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith((f"{self.home}/", "blob:", "data:")):
-            self.complaints.append(f"request elsewhere: {request.url}")
+            self.complaints.append(("request elsewhere", request.url))
 
-    def unexpected(self) -> list[str]:
-        return [said for said in self.complaints if not any(re.search(known, said) for known in self.expected)]
+    def unexpected(self) -> list[tuple[str, str]]:
+        return [each for each in self.complaints if not any(re.search(known, each[0]) for known in self.expected)]
 
 
 @pytest.fixture

@@ -1,24 +1,19 @@
 """The studio in a real browser, before a real service."""
 
-import json
 import re
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.page.conftest import PATIENCE_MS, Watch, violations
-from tests.page.gestures import at_once, drop, paste
+from tests.page.conftest import Watch, violations
+from tests.page.gestures import at_once, drop
+from tests.page.studio import downloaded, jobs_of, opened, summary, tiles_of, wait_for
 from tests.pictures import encode, ramp
-from tests.service import POLL_SECONDS, SAMPLES, Service, running
-
-# A browser says so by itself whenever an answer is no success.
-REFUSED = r"status of 422"
-GONE = r"status of 40[49]"
+from tests.service import SAMPLES, Service
 
 
 @pytest.fixture
@@ -34,39 +29,6 @@ def paused(service: Service) -> Iterator[Service]:
     requests.post(f"{service.url}/queue/pause", timeout=10)
     yield service
     requests.post(f"{service.url}/queue/resume", timeout=10)
-
-
-def jobs_of(page: Page) -> list[str]:
-    """Ids of the jobs that this browser remembers, in the order of the shelf."""
-    return [each["id"] for each in json.loads(page.evaluate("localStorage['studio.jobs'] ?? '[]'"))]
-
-
-def opened(page: Page) -> None:
-    """Until it knows the models: all else is there by then."""
-    page.goto("/")
-    expect(page.locator("#model option").first).to_be_attached()
-
-
-def tiles_of(page: Page) -> Locator:
-    return page.get_by_role("listbox", name="Pictures").get_by_role("option")
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    """Poll. Not the browser's own waiting: that evaluates text, which the pages forbid."""
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(POLL_SECONDS)
-
-
-def summary(page: Page, text: str) -> None:
-    expect(page.locator("#progress")).to_contain_text(text)
-
-
-def downloaded(page: Page, button: str) -> tuple[str, bytes]:
-    with page.expect_download() as started:
-        page.click(button)
-    return started.value.suggested_filename, started.value.path().read_bytes()
 
 
 def test_dropped_pictures_become_cutouts(page: Page, service: Service, broken: Path) -> None:
@@ -135,8 +97,7 @@ def test_what_is_downloaded_is_what_the_service_makes(page: Page, service: Servi
     assert downloaded(page, "#download") == (f"{stem}.png", cutout)
 
     page.get_by_role("radio", name="Mint").check()
-    behind = page.locator(".after .frame").evaluate("(frame) => getComputedStyle(frame).backgroundColor")
-    assert behind == "rgb(216, 240, 224)"
+    expect(page.locator(".after .frame")).to_have_css("background-color", "rgb(216, 240, 224)")
 
     def composed(job: str, **files: tuple[str, bytes]) -> bytes:
         colour = {} if files else {"background_color": "d8f0e0"}
@@ -190,7 +151,7 @@ def test_options_and_the_same_picture_again(page: Page, service: Service) -> Non
 
 
 def test_reload_in_the_middle(page: Page, paused: Service, watch: Watch) -> None:
-    watch.expected.append(GONE)
+    watch.expected.append(r"status of 40[49]")
     opened(page)
     drop(page, SAMPLES)
     expect(page.locator("#state")).to_contain_text("The queue is paused")
@@ -228,10 +189,21 @@ def test_cancel_and_remove(page: Page, paused: Service) -> None:
     expect(tiles_of(page)).to_have_count(1)
     assert first not in jobs_of(page)
     page.get_by_role("button", name="Undo").click()
+    # Where it was, not at the end.
     expect(tiles_of(page)).to_have_count(2)
+    expect(tiles_of(page).first).to_have_accessible_name(f"{SAMPLES[0].name}: Cancelled")
+    # A small copy goes with its picture: another of the same picture has its own.
+    page.locator("summary", has_text="Options").click()
+    page.get_by_label("Crop to the subject").check()
+    page.get_by_role("button", name="Do this one again").click()
+    expect(tiles_of(page)).to_have_count(3)
+    small = tiles_of(page).locator("img")
+    expect(small.nth(1)).to_have_attribute("src", re.compile("^blob:"))
+    assert small.nth(0).get_attribute("src") != small.nth(1).get_attribute("src")
     requests.post(f"{paused.url}/queue/resume", timeout=10)
+    tiles_of(page).first.click()
     page.get_by_role("button", name="Try again").click()
-    summary(page, "2 pictures done")
+    summary(page, "3 pictures done")
 
 
 def test_a_hundred_pictures(page: Page, tmp_path: Path) -> None:
@@ -322,70 +294,3 @@ def test_everybody_can_use_it(page: Page, watch: Watch, broken: Path, theme: str
     assert violations(page) == []
     page.get_by_role("button", name="Pictures by address").click()
     assert violations(page) == []
-
-
-def test_addresses(page: Page, service: Service, watch: Watch) -> None:
-    watch.expected.append(REFUSED)
-    opened(page)
-    paste(page, text_plain=f"{service.url}/private%20place.jpg")
-    expect(tiles_of(page)).to_have_count(1)
-    summary(page, "1 failed")
-    expect(page.locator("#shown-name")).to_have_text("private%20place.jpg")
-    expect(page.locator("#state")).to_contain_text("port")
-    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
-    page.get_by_role("button", name="Pictures by address").click()
-    page.get_by_label("Address", exact=True).fill(f"{service.url}/other.jpg")
-    page.get_by_role("button", name="Fetch").click()
-    summary(page, "2 failed")
-
-
-def test_offline(page: Page, watch: Watch) -> None:
-    watch.expected.append(r"ERR_INTERNET_DISCONNECTED")
-    opened(page)
-    page.context.set_offline(True)
-    drop(page, SAMPLES[:1])
-    expect(page.get_by_text("The service cannot be reached.")).to_be_visible()
-    page.context.set_offline(False)
-    summary(page, "1 picture done")
-
-
-@pytest.fixture
-def narrow(tmp_path: Path) -> Iterator[Service]:
-    """A service that takes little, and not from everybody."""
-    limits = {"max_pending_files": "2", "max_upload_bytes": "150000", "api_token": "open sesame"}
-    with running(tmp_path / "narrow", **limits) as service:
-        service.wait_until("/ready")
-        yield service
-
-
-def test_full_queue_token_and_limits(page: Page, narrow: Service, watch: Watch, tmp_path: Path) -> None:
-    watch.home = narrow.url
-    watch.expected += [r"status of 4(01|22|29)"]
-    token = {"X-API-Key": "open sesame"}
-    requests.post(f"{narrow.url}/queue/pause", headers=token, timeout=10)
-    page.goto(narrow.url)
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Token").fill("close sesame")
-    dialog.get_by_role("button", name="Open").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("not the token")
-    dialog.get_by_label("Token").fill("open sesame")
-    dialog.get_by_role("button", name="Open").click()
-    expect(dialog).to_have_count(0)
-    expect(page.locator("#limits")).to_contain_text("megapixels")
-
-    huge, letter = tmp_path / "huge.jpg", tmp_path / "letter.txt"
-    huge.write_bytes(SAMPLES[0].read_bytes() + bytes(200_000))
-    letter.write_text("Dear reader")
-    drop(page, [huge, letter])
-    expect(page.locator("#state")).to_contain_text("at most 150 kB are accepted")
-    page.get_by_text("2 pictures did not work").click()
-    expect(page.locator("#troubles")).to_contain_text("The file is not a picture.")
-    page.get_by_role("button", name="Clear").click()
-
-    small = tmp_path / "small.jpg"
-    small.write_bytes(encode(ramp(96, 64), "JPEG"))
-    drop(page, [small] * 4)
-    expect(page.locator("#held")).to_contain_text("2 pictures wait here and will be sent by themselves.")
-    requests.post(f"{narrow.url}/queue/resume", headers=token, timeout=10)
-    page.get_by_role("button", name="Try now").click()
-    summary(page, "4 pictures done")

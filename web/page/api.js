@@ -3,12 +3,13 @@
 import { find, make, toast } from "./dom.js";
 
 export class Problem extends Error {
-  /** `code` is the service's stable code; "offline" when it could not be reached. */
-  constructor(message, code, status, body) {
+  /** `code` is the service's stable code; "offline" when it could not be reached. `retryAfter`: in so many seconds. */
+  constructor(message, code, status, body, retryAfter = 0) {
     super(message);
     this.code = code;
     this.status = status;
     this.body = body ?? {};
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -21,7 +22,8 @@ export function complain(problem) {
 
 export async function problemOf(answer) {
   const body = await answer.json().catch(() => ({}));
-  return new Problem(body.detail ?? `The service answered ${answer.status}.`, body.code, answer.status, body);
+  const retryAfter = Number(answer.headers.get("Retry-After"));
+  return new Problem(body.detail ?? `The service answered ${answer.status}.`, body.code, answer.status, body, retryAfter);
 }
 
 /** A lost connection, before the answer or in the middle of its body, is a TypeError in every browser. */

@@ -9,7 +9,7 @@ import { forgetJobs, remember, remembered } from "./studio/history.js";
 import { takeIn } from "./studio/intake.js";
 import { Jobs } from "./studio/jobs.js";
 import { Options } from "./studio/options.js";
-import { ENDED, picture as newPicture, Pictures } from "./studio/pictures.js";
+import { isOver, picture as newPicture, Pictures } from "./studio/pictures.js";
 import { Saving } from "./studio/saving.js";
 import { Shelf, showTroubles, tally } from "./studio/shelf.js";
 import { forget, previewOf, shrunk } from "./studio/thumbs.js";
@@ -47,13 +47,13 @@ function addFiles(files) {
   const fresh = files.map((file) => newPicture(file.name || "pasted.png", { file }, chosen));
   add(fresh);
   for (const picture of fresh) {
+    shrink(picture);
     if (limits && picture.file.size > limits.max_upload_bytes) {
       const message = `The file has ${bytes(picture.file.size)}; at most ${bytes(limits.max_upload_bytes)} are accepted. Send a smaller version of it.`;
       pictures.change(picture, { state: "refused", error: { message, code: "file_too_large" } });
     } else {
       uploads.send(picture);
     }
-    shrunk(picture.file).then((thumb) => pictures.change(picture, { thumb }));
   }
 }
 
@@ -63,8 +63,15 @@ function addAddresses(addresses) {
   for (const picture of fresh) uploads.send(picture);
 }
 
-function add(fresh, after) {
-  pictures.add(fresh, after);
+/** A small copy, of its own for each picture: it goes with it. */
+async function shrink(picture) {
+  const thumb = await shrunk(picture.file);
+  if (picture.file) pictures.change(picture, { thumb });
+  else forget(thumb);
+}
+
+function add(fresh, at) {
+  pictures.add(fresh, at);
   tell(`${count(fresh.length, "picture")} added.`);
   show(fresh[0]);
 }
@@ -81,24 +88,25 @@ function show(picture) {
 
 function remove(picture) {
   if (!picture) return;
-  if (!ENDED.has(picture.state)) return cancel(picture);
+  if (!isOver(picture)) return cancel(picture);
   const all = pictures.all, here = all.indexOf(picture);
   takeOff([picture], all[here + 1] ?? all[here - 1] ?? null);
 }
 
 /** Off the shelf. The service keeps the job for its time, so this can be undone. */
 function takeOff(some, next) {
-  const before = pictures.all[pictures.all.indexOf(some[0]) - 1] ?? null;
+  const places = some.map((each) => pictures.all.indexOf(each));
   const hadFocus = Boolean(document.activeElement.closest("#shelf, #viewer"));
   pictures.remove(some);
   forgetJobs(some.map(({ jobId }) => jobId));
   if (some.includes(shelf.shown)) show(next);
   if (hadFocus) requestAnimationFrame(() => (pictures.all.length ? shelf.focus() : find("#pick").focus()));
-  setTimeout(() => some.forEach(letGo), FORGET_MS);
+  const end = setTimeout(() => some.forEach(letGo), FORGET_MS);
   toast(some.length === 1 ? `${some[0].name} was removed.` : `${count(some.length, "picture")} removed.`, {
     label: "Undo",
     run: () => {
-      pictures.add(some, before);
+      clearTimeout(end);
+      some.forEach((each, index) => pictures.add([each], places[index]));
       remember(pictures.all);
       show(some[0]);
     },
@@ -107,7 +115,6 @@ function takeOff(some, next) {
 
 /** What a removed picture holds in memory. */
 function letGo(picture) {
-  if (pictures.has(picture)) return;
   forget(picture.thumb);
   picture.file = null;
 }
@@ -127,15 +134,16 @@ function doAgain() {
   const old = shelf.shown;
   const source = old.state === "done" || old.state === "failed" ? { job: `${old.jobId}/0` } : old.source;
   const fresh = newPicture(old.name, source, options.chosen(), old.file);
-  fresh.thumb = old.thumb;
-  add([fresh], old);
+  if (old.file) shrink(fresh);
+  else fresh.thumb = old.thumb;
+  add([fresh], pictures.all.indexOf(old) + 1);
   uploads.send(fresh);
 }
 
 function offerAgain() {
   const shown = shelf.shown;
   const same = shown && JSON.stringify(shown.options) === JSON.stringify(options.chosen());
-  redo.hidden = !shown || same || !ENDED.has(shown.state);
+  redo.hidden = !shown || same || !isOver(shown);
 }
 
 async function told(act) {
@@ -236,18 +244,19 @@ function tell(text) {
 }
 
 async function downloadAll() {
-  if (saving.packing) {
-    saving.stop();
-  } else {
-    const done = pictures.all.filter(({ state }) => state === "done");
-    await saving.all(done, (number) => { zipText.textContent = `Stop (${number} of ${done.length})`; });
+  const done = pictures.all.filter(({ state }) => state === "done");
+  try {
+    if (saving.packing) saving.stop();
+    else await saving.all(done, (number) => { zipText.textContent = `Stop (${number} of ${done.length})`; });
+  } finally {
+    // One that was stopped may end after the next has begun.
+    if (!saving.packing) zipText.textContent = "Download all";
   }
-  zipText.textContent = "Download all";
 }
 
 function clear() {
-  const over = pictures.all.filter(({ state }) => ENDED.has(state));
-  takeOff(over, pictures.all.find((each) => !ENDED.has(each.state)) ?? null);
+  const over = pictures.all.filter(isOver);
+  takeOff(over, pictures.all.find((each) => !isOver(each)) ?? null);
 }
 
 // Begin

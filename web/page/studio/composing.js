@@ -1,6 +1,6 @@
 // The finished picture: as it lies on the service, or put together there once more with a background or in another format.
 
-import { call, getJson, Problem } from "../api.js";
+import { bodyOf, call, getBlob, getJson, Problem } from "../api.js";
 import { pause } from "./lanes.js";
 
 const ASK_SECONDS = 1;
@@ -10,13 +10,13 @@ export async function finished(picture, background, format) {
   const { parameters, file } = background;
   const type = picture.result.content_type;
   const asItIs = !file && !parameters.background_color && (!format || type === `image/${format === "jpg" ? "jpeg" : format}`);
-  if (asItIs) return (await call(picture.result.url)).blob();
+  if (asItIs) return getBlob(picture.result.url);
   const query = new URLSearchParams({ ...picture.options, ...parameters, image_job: `${picture.jobId}/0`, ...(format && { format }) });
   const body = file ? new FormData() : undefined;
   body?.append("background_image", file, file.name);
   const answer = await call(`/remove?${query}`, { method: "POST", body });
-  if (answer.status !== 202) return answer.blob();
-  return later((await answer.json()).job_id);
+  if (answer.status !== 202) return bodyOf(answer, "blob");
+  return later((await bodyOf(answer, "json")).job_id);
 }
 
 /** The service is busy for longer than a request may wait. */
@@ -24,8 +24,8 @@ async function later(jobId) {
   for (;;) {
     const job = await getJson(`/queue/job/${jobId}`);
     if (job.completed_at) {
-      if (job.status !== "completed") throw new Problem(job.results?.[0]?.error ?? job.error, "failed", 0);
-      return (await call(`/queue/job/${jobId}/result/0`)).blob();
+      if (job.status !== "completed") throw new Problem(job.results?.[0]?.error ?? job.error ?? "The job was cancelled.", "failed", 0);
+      return getBlob(`/queue/job/${jobId}/result/0`);
     }
     await pause(ASK_SECONDS);
   }

@@ -1,7 +1,7 @@
 // What becomes of the pictures that the service has: by events, and by asking where events do not tell.
 
 import { call, getJson, Problem } from "../api.js";
-import { ENDED } from "./pictures.js";
+import { isOver } from "./pictures.js";
 import { lanes } from "./lanes.js";
 
 // Events of jobs whose submit has not been answered yet.
@@ -65,7 +65,7 @@ export class Jobs {
     try {
       const view = await asking(() => getJson(`/queue/job/${picture.jobId}`));
       // An answer may be older than an event that came meanwhile: it takes nothing back that had ended.
-      const late = ENDED.has(picture.state) && !view.completed_at;
+      const late = isOver(picture) && !view.completed_at;
       if (this.pictures.ofJob(view.id) === picture && !late) this.#apply(picture, view);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
@@ -81,7 +81,7 @@ export class Jobs {
   /** Throws Problem. */
   async cancel(picture) {
     await call(`/queue/job/${picture.jobId}/cancel?force=true`, { method: "POST" });
-    if (!ENDED.has(picture.state)) this.pictures.change(picture, { state: "cancelled", detail: null });
+    if (!isOver(picture)) this.pictures.change(picture, { state: "cancelled", detail: null });
   }
 
   /** Failed on the service, which still has the picture. Throws Problem. */

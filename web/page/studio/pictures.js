@@ -4,7 +4,9 @@
  * States: "sending" (not uploaded yet), "uploading", "waiting", "working", then "done", "failed" (has a job),
  * "refused" (the service took it not), "cancelled".
  */
-export const ENDED = new Set(["done", "failed", "refused", "cancelled"]);
+const OVER = new Set(["done", "failed", "refused", "cancelled"]);
+
+export const isOver = ({ state }) => OVER.has(state);
 
 let made = 0;
 
@@ -34,16 +36,15 @@ export class Pictures {
   }
 
   get all() { return this.#list; }
-  get unfinished() { return this.#list.filter((each) => each.jobId && !ENDED.has(each.state)); }
+  get unfinished() { return this.#list.filter((each) => each.jobId && !isOver(each)); }
   ofJob(id) { return this.#byJob.get(id); }
   has(picture) { return this.#list.includes(picture); }
 
   /** `listener(changed)` is called once a frame at most, however much has happened. */
   onChange(listener) { this.#listeners.push(listener); }
 
-  add(pictures, after = null) {
-    const place = after ? this.#list.indexOf(after) + 1 : this.#list.length;
-    this.#list.splice(place, 0, ...pictures);
+  add(pictures, at = this.#list.length) {
+    this.#list.splice(at, 0, ...pictures);
     for (const each of pictures) {
       if (each.jobId) this.#byJob.set(each.jobId, each);
       this.#tell(each);

@@ -3,6 +3,7 @@
 import { Problem } from "../api.js";
 import { button, count, icon, make, toast } from "../dom.js";
 import { finished } from "./composing.js";
+import { pause } from "./lanes.js";
 import { nameAs } from "./words.js";
 import { Zip } from "./zip.js";
 
@@ -78,17 +79,25 @@ export class Saving {
   /** All `pictures`; `onProgress(number)` after each. What cannot be had is named at the end. */
   async all(pictures, onProgress) {
     const mine = (this.#all = {});
+    try {
+      await this.#pack(pictures, onProgress, () => this.#all === mine);
+    } finally {
+      if (this.#all === mine) this.#all = null;
+    }
+  }
+
+  async #pack(pictures, onProgress, wanted) {
     const background = this.background(), format = this.format.value;
     const missing = [];
     let zip = new Zip(), part = 1;
     for (const [index, picture] of pictures.entries()) {
       onProgress(index);
-      const blob = await finished(picture, background, format).catch((error) => {
+      const blob = await patiently(() => finished(picture, background, format), wanted).catch((error) => {
         if (!(error instanceof Problem)) throw error;
         missing.push(`${picture.name}: ${error.message}`);
         return null;
       });
-      if (this.#all !== mine) return;
+      if (!wanted()) return;
       if (!blob) continue;
       if (!zip.hasRoomFor(blob)) {
         hand(zip.finish(), `cutouts-${part++}.zip`);
@@ -96,9 +105,21 @@ export class Saving {
       }
       await zip.add(nameAs(picture.name, blob.type), blob);
     }
-    this.#all = null;
     if (missing.length < pictures.length) hand(zip.finish(), part > 1 ? `cutouts-${part}.zip` : "cutouts.zip");
     if (missing.length) toast(`${count(missing.length, "picture is", "pictures are")} not in the ZIP. ${missing[0]}`);
+  }
+}
+
+/** Asks again where the service says when, as long as it is `wanted()`. */
+async function patiently(act, wanted) {
+  for (;;) {
+    try {
+      return await act();
+    } catch (problem) {
+      if (!problem.retryAfter) throw problem;
+      await pause(problem.retryAfter);
+      if (!wanted()) throw problem;
+    }
   }
 }
 

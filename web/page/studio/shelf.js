@@ -1,7 +1,7 @@
 // The shelf: a small picture for each, and what became of them together.
 
 import { button, count, duration, find, icon, make } from "../dom.js";
-import { ENDED } from "./pictures.js";
+import { isOver } from "./pictures.js";
 import { saidOf } from "./words.js";
 
 const ICONS = { failed: "alert", refused: "alert", cancelled: "close" };
@@ -114,7 +114,7 @@ export function tally(pictures) {
   const total = pictures.length;
   let ended = 0, done = 0, failed = 0, last = null;
   for (const picture of pictures) {
-    if (ENDED.has(picture.state)) ended += 1;
+    if (isOver(picture)) ended += 1;
     if (picture.state === "done") done += 1;
     if (picture.state === "failed" || picture.state === "refused") failed += 1;
     if (picture.state === "waiting" && picture.wait) last = Math.max(last ?? 0, picture.wait);

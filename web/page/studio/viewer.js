@@ -2,7 +2,7 @@
 
 import { button, find, icon, make } from "../dom.js";
 import { Divider } from "./divider.js";
-import { ENDED } from "./pictures.js";
+import { isOver } from "./pictures.js";
 import { inputOf, previewOf } from "./thumbs.js";
 import { factsOf, saidOf } from "./words.js";
 import { Zoom } from "./zoom.js";
@@ -121,9 +121,9 @@ export class Viewer {
     const act = (name, label, run) =>
       Object.assign(button("compact", () => run(picture), icon(name), make("span", {}, label)), { ariaLabel: label, title: label });
     const offered = [
-      !ENDED.has(picture.state) && act("close", "Cancel", acts.onCancel),
+      !isOver(picture) && act("close", "Cancel", acts.onCancel),
       acts.mayAgain(picture) && act("retry", "Try again", acts.onAgain),
-      ENDED.has(picture.state) && act("bin", "Remove", acts.onRemove),
+      isOver(picture) && act("bin", "Remove", acts.onRemove),
     ].filter(Boolean);
     const place = find("#shown-acts");
     // Buttons that are there stay: somebody's focus may be on one.
