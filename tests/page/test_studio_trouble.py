@@ -124,6 +124,9 @@ def test_a_question_that_was_refused_is_asked_again(page: Page, watch: Watch) ->
 
     page.route(re.compile(r"/queue/job/[^/]+$"), once)
     opened(page)
+    # Long enough for the page to see it at work: what waits is asked for anyway.
+    page.locator("summary", has_text="Options").click()
+    page.get_by_label("Finer hair").check()
     drop(page, SAMPLES[:1])
     summary(page, "1 picture done")
     assert refused
