@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
@@ -115,6 +116,13 @@ def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
     page.on("filechooser", lambda _: None)
     yield page
     assert watch.unexpected() == []
+
+
+@pytest.fixture
+def paused(service: Service) -> Iterator[Service]:
+    requests.post(f"{service.url}/queue/pause", timeout=10)
+    yield service
+    requests.post(f"{service.url}/queue/resume", timeout=10)
 
 
 def violations(page: Page) -> list[str]:

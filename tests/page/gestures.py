@@ -6,11 +6,12 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 
-def drop(page: Page, paths: Sequence[Path]) -> None:
-    """Drag files or folders from the desktop over the page, and let go."""
+def drop(page: Page, paths: Sequence[Path], address: str | None = None) -> None:
+    """Drag files or folders from the desktop over the page, or a link from another page, and let go."""
+    items = [{"mimeType": "text/uri-list", "data": address}] if address else []
     session = page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):
-        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        data = {"items": items, "files": [str(path) for path in paths], "dragOperationsMask": 1}
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 200, "y": 200, "data": data})
     session.detach()
 

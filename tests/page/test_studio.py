@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,6 @@ def broken(tmp_path: Path) -> Path:
     path = tmp_path / "broken.jpg"
     path.write_bytes(SAMPLES[1].read_bytes()[:9000])
     return path
-
-
-@pytest.fixture
-def paused(service: Service) -> Iterator[Service]:
-    requests.post(f"{service.url}/queue/pause", timeout=10)
-    yield service
-    requests.post(f"{service.url}/queue/resume", timeout=10)
 
 
 def test_dropped_pictures_become_cutouts(page: Page, service: Service, broken: Path) -> None:

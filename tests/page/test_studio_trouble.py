@@ -1,13 +1,15 @@
 """The studio where something goes wrong: on the way to the service, in it, or with the picture."""
 
 import io
+import os
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.page.conftest import Watch
 from tests.page.gestures import drop, paste
@@ -29,6 +31,28 @@ def test_addresses(page: Page, service: Service, watch: Watch) -> None:
     page.get_by_label("Address", exact=True).fill(f"{service.url}/other.jpg")
     page.get_by_role("button", name="Fetch").click()
     summary(page, "2 failed")
+    drop(page, [], f"{service.url}/dragged.jpg")
+    summary(page, "3 failed")
+    expect(page.locator("#shown-name")).to_have_text("dragged.jpg")
+
+
+def test_names_are_text(page: Page, watch: Watch, tmp_path: Path) -> None:
+    watch.expected.append("status of 404")  # What is damaged has no preview.
+    name = "<img src=x onerror=alert(1)><b>bold.jpg"
+    strange = tmp_path / name
+    strange.write_bytes(SAMPLES[1].read_bytes()[:9000])
+    opened(page)
+    drop(page, [strange])
+    summary(page, "1 failed")
+    for _ in range(2):
+        expect(page.locator("#shown-name")).to_have_text(name)
+        page.locator("#troubles summary").click()
+        expect(page.locator("#troubles li button").first).to_have_text(name)
+        page.reload()
+    summary(page, "1 failed")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator(".toasts")).to_contain_text(f"{name} was removed.")
+    expect(page.locator("body b, img[src=x]")).to_have_count(0)
 
 
 def test_offline(page: Page, watch: Watch) -> None:
@@ -39,6 +63,73 @@ def test_offline(page: Page, watch: Watch) -> None:
     expect(page.get_by_text("The service cannot be reached.")).to_be_visible()
     page.context.set_offline(False)
     summary(page, "1 picture done")
+
+
+def test_a_file_that_has_changed_holds_no_other_up(page: Page, watch: Watch, tmp_path: Path) -> None:
+    watch.expected.append("ERR_INTERNET_DISCONNECTED|ERR_UPLOAD_FILE_CHANGED")
+    opened(page)
+    page.context.set_offline(True)
+    edited = tmp_path / "edited.jpg"
+    edited.write_bytes(SAMPLES[0].read_bytes())
+    drop(page, [edited, SAMPLES[1]])
+    expect(page.locator("#held")).to_contain_text("The service cannot be reached.")
+    # Browsers tell by its time, in seconds.
+    os.utime(edited, (0, 0))
+    page.context.set_offline(False)
+    summary(page, "1 picture done, 1 failed")
+    expect(page.locator("#state")).to_contain_text("was changed or removed after it was added")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_a_picture_that_does_not_get_through_is_given_up(page: Page, watch: Watch) -> None:
+    watch.expected.append("ERR_CONNECTION_RESET")
+    opened(page)
+    page.route("**/queue/submit?*", lambda route: route.abort("connectionreset"))
+    drop(page, SAMPLES[:1])
+    expect(page.locator("#state")).to_contain_text("The connection broke each time")
+    page.unroute("**/queue/submit?*")
+    page.get_by_role("button", name="Try again").click()
+    summary(page, "1 picture done")
+
+
+def test_cancelled_when_all_was_sent(page: Page, paused: Service) -> None:
+    opened(page)
+    drop(page, SAMPLES[:1])
+    requests.post(f"{paused.url}/queue/resume", timeout=10)
+    summary(page, "1 picture done")
+    requests.post(f"{paused.url}/queue/pause", timeout=10)
+    page.locator("summary", has_text="Options").click()
+    page.get_by_label("Crop to the subject").check()
+    sent: list[Route] = []
+    page.route("**/queue/submit?*", lambda route: sent.append(route))
+    page.get_by_role("button", name="Do this one again").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(tiles_of(page).nth(1)).to_have_accessible_name(f"{SAMPLES[0].name}: Cancelled")
+    with page.expect_response("**/cancel?*") as cancelled:
+        sent[0].continue_()
+    assert cancelled.value.ok
+
+
+def test_a_question_that_was_refused_is_asked_again(page: Page, watch: Watch) -> None:
+    watch.expected.append("status of 503")
+    refused: list[str] = []
+
+    def once(route: Route) -> None:
+        answer = route.fetch()
+        if answer.json()["completed_at"] and not refused:
+            refused.append(route.request.url)
+            route.fulfill(status=503, json={"detail": "Busy.", "code": "not_in_time"})
+        else:
+            route.fulfill(response=answer)
+
+    page.route(re.compile(r"/queue/job/[^/]+$"), once)
+    opened(page)
+    # Long enough for the page to see it at work: what waits is asked for anyway.
+    page.locator("summary", has_text="Options").click()
+    page.get_by_label("Finer hair").check()
+    drop(page, SAMPLES[:1])
+    summary(page, "1 picture done")
+    assert refused
 
 
 def test_a_connection_lost_in_the_middle_of_a_download(page: Page) -> None:

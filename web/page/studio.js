@@ -21,7 +21,7 @@ const PLACES_MS = 2000;
 // Longer than "Undo" is offered.
 const FORGET_MS = 15_000;
 // Faults of the file itself: the same file is refused again.
-const HOPELESS = /empty|not_a|unsupported|header|pixels|large|_url|_off/;
+const HOPELESS = /empty|not_a|unsupported|header|pixels|large|changed|_url|_off/;
 
 const main = find("#main");
 const pictures = new Pictures();
@@ -32,7 +32,9 @@ const acts = {
   mayAgain: ({ state, error }) => /cancelled|failed|refused/.test(state) && !HOPELESS.test(error?.code),
 };
 const jobs = new Jobs(pictures, gone);
-const uploads = new Uploads(pictures, (picture, answer) => jobs.taken(picture, answer), showHold);
+const uploads = new Uploads(pictures, {
+  onTaken: (picture, answer) => jobs.taken(picture, answer), onTooLate: (id) => told(() => jobs.stop(id)), onHold: showHold,
+});
 const shelf = new Shelf(pictures, acts);
 const viewer = new Viewer(acts);
 const background = new Background((backdrop) => viewer.dress(backdrop));
@@ -262,8 +264,8 @@ function clear() {
 // Begin
 
 function comeBack() {
-  const kept = remembered().map(({ id, name, options: chosen, address }) => {
-    const picture = newPicture(name, address ? { address } : { job: `${id}/0` }, chosen ?? {});
+  const kept = remembered().map(({ id, name, options: chosen }) => {
+    const picture = newPicture(name, { job: `${id}/0` }, chosen);
     return Object.assign(picture, { jobId: id, kept: id, state: "waiting", thumb: previewOf(id, "input") });
   });
   if (!kept.length) return;
@@ -292,6 +294,7 @@ follow({
 // Places in the queue are no events: they are asked for where they are read, on the stage and for the last in line.
 setInterval(() => {
   if (document.hidden) return;
+  jobs.askAgain();
   const last = pictures.unfinished.findLast(({ state }) => state === "waiting");
   for (const picture of new Set([shelf.shown, last])) {
     if (picture?.jobId && picture.state === "waiting") jobs.ask(picture);

@@ -1,4 +1,4 @@
-// Which jobs this browser has made: they come back after a reload. Only ids and names are kept.
+// Which jobs this browser has made: they come back after a reload. No addresses: they may be signed.
 
 const KEY = "studio.jobs";
 const MOST = 300;
@@ -11,12 +11,12 @@ function write(entries) {
   localStorage.setItem(KEY, JSON.stringify(entries.slice(-MOST)));
 }
 
-/** Oldest first: {id, name, options, address?}. */
+/** Oldest first: {id, name, options}. */
 export const remembered = read;
 
 /** Always from what is stored now: another tab may have written meanwhile. */
 export function remember(pictures) {
-  const fresh = pictures.filter(({ jobId }) => jobId).map(({ jobId, name, options, source }) => ({ id: jobId, name, options, address: source.address }));
+  const fresh = pictures.filter(({ jobId }) => jobId).map(({ jobId, name, options }) => ({ id: jobId, name, options }));
   const ids = new Set(fresh.map(({ id }) => id));
   write([...read().filter(({ id }) => !ids.has(id)), ...fresh]);
 }

@@ -18,7 +18,7 @@ export function takeIn(onFiles, onAddresses) {
     if (wanted.length) onFiles(wanted);
   };
   buttons(take, onAddresses);
-  dropping(take);
+  dropping(take, onAddresses);
   addEventListener("paste", (event) => {
     if (event.target.closest("input, textarea, dialog")) return;
     const files = [...event.clipboardData.files];
@@ -45,9 +45,10 @@ function buttons(take, onAddresses) {
   find("#pick-address").addEventListener("click", () => askForAddress(onAddresses));
 }
 
-function dropping(take) {
+function dropping(take, onAddresses) {
   const veil = find("#veil");
-  const ours = (event) => event.dataTransfer.types.includes("Files");
+  // Files of the system, and what is dragged here from another page.
+  const ours = ({ dataTransfer: { types } }) => types.includes("Files") || types.includes("text/uri-list");
   // Entering a child is a leave of its parent: the veil itself takes the events once it is there.
   // Our own pictures are not to be dropped on us again.
   addEventListener("dragstart", (event) => event.preventDefault());
@@ -61,8 +62,10 @@ function dropping(take) {
     // Both are only there until this function first waits.
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     const files = [...event.dataTransfer.files];
+    const addresses = addressesIn(event.dataTransfer.getData("text/uri-list"));
     if (entries.some((entry) => entry.isDirectory)) take(await filesIn(entries), true);
     else if (files.length) take(files, false);
+    else if (addresses.length) onAddresses(addresses);
   });
 }
 

@@ -13,6 +13,7 @@ const STATES = { pending: "waiting", processing: "working", completed: "done", f
 
 export class Jobs {
   #early = new Map();
+  #unanswered = new Set();
 
   /** `onGone(picture)` is called when the service no longer has the job. */
   constructor(pictures, onGone) {
@@ -60,7 +61,7 @@ export class Jobs {
     this.pictures.change(picture, { state, result: state === "done" ? result : null, error, detail: null, position: null, wait: null });
   }
 
-  /** The whole truth of one picture. Does not throw: what cannot be asked now is asked again later. */
+  /** The whole truth of one picture. Does not throw: what cannot be asked now is asked again by `askAgain`. */
   async ask(picture) {
     try {
       const view = await asking(() => getJson(`/queue/job/${picture.jobId}`));
@@ -70,7 +71,14 @@ export class Jobs {
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       if (problem.status === 404 || problem.status === 410) this.onGone(picture);
+      else this.#unanswered.add(picture);
     }
+  }
+
+  askAgain() {
+    const some = [...this.#unanswered].filter((each) => this.pictures.has(each)).slice(0, ASKED_AT_ONCE);
+    for (const picture of some) this.#unanswered.delete(picture);
+    some.forEach((picture) => this.ask(picture));
   }
 
   /** Those that are next, since they change first. */
@@ -79,8 +87,13 @@ export class Jobs {
   }
 
   /** Throws Problem. */
+  async stop(id) {
+    await call(`/queue/job/${id}/cancel?force=true`, { method: "POST" });
+  }
+
+  /** Throws Problem. */
   async cancel(picture) {
-    await call(`/queue/job/${picture.jobId}/cancel?force=true`, { method: "POST" });
+    await this.stop(picture.jobId);
     if (!isOver(picture)) this.pictures.change(picture, { state: "cancelled", detail: null });
   }
 

@@ -1,21 +1,27 @@
 // Pictures on their way to the service: three at once, and again by itself when it is full or away.
 
 import { askForToken, OFFLINE } from "../api.js";
-import { lanes } from "./lanes.js";
+import { lanes, pause } from "./lanes.js";
 
 const AT_ONCE = 3;
 const OFFLINE_SECONDS = 3;
-// Answers after which the same request may succeed, when they say so in Retry-After.
-const PASSING = new Set([409, 429, 503, 507]);
+// Connections that break while the service is there: something on the way does not let this picture through.
+const BROKEN_MOST = 3;
+
+const CHANGED = { body: { detail: "The file was changed or removed after it was added. Add it again.", code: "file_changed" } };
+const BROKEN = { body: { detail: "The connection broke each time this picture was sent, though the service can be reached. Try it again later." } };
 
 export class Uploads {
   #inLine = lanes(AT_ONCE);
   #requests = new Map();
   #hold = null;
 
-  /** `onTaken(picture, answer)`; `onHold(reason | null)` while nothing is sent because it would be in vain. */
-  constructor(pictures, onTaken, onHold) {
-    Object.assign(this, { pictures, onTaken, onHold });
+  /**
+   * `onTaken(picture, answer)`; `onTooLate(jobId)` when one was stopped that the service had already; `onHold(reason |
+   * null)` while nothing is sent because it would be in vain.
+   */
+  constructor(pictures, { onTaken, onTooLate, onHold }) {
+    Object.assign(this, { pictures, onTaken, onTooLate, onHold });
     addEventListener("online", () => this.goOn());
   }
 
@@ -32,7 +38,8 @@ export class Uploads {
   /** Stop an upload that has not ended. */
   stop(picture) {
     picture.sendKey = null;
-    this.#requests.get(picture)?.abort();
+    // Once all of it has been sent a job may come of it: only the answer tells which.
+    if (picture.source.file && picture.part < 1) this.#requests.get(picture)?.abort();
     this.pictures.change(picture, { state: "cancelled" });
   }
 
@@ -42,6 +49,7 @@ export class Uploads {
   }
 
   async #sendUntilAnswered(picture, key) {
+    let broken = 0;
     while (picture.sendKey === key) {
       if (this.#hold) {
         this.pictures.change(picture, { state: "sending", part: 0 });
@@ -50,12 +58,16 @@ export class Uploads {
       }
       this.pictures.change(picture, { state: "uploading", part: 0 });
       const answer = await this.#request(picture, key);
-      if (picture.sendKey !== key) return;
       const { status, body, retryAfter } = answer;
+      if (picture.sendKey !== key) return status === 202 && this.onTooLate(body.job_id);
       if (status === 202) return this.onTaken(picture, body);
-      if (status === 0) this.#holdFor(OFFLINE_SECONDS, OFFLINE);
+      if (status === 0 && !(await readable(picture.source.file))) return this.#refused(picture, CHANGED);
+      if (status === 0 && (await fetch("/health").catch(() => null))) {
+        if (++broken === BROKEN_MOST) return this.#refused(picture, BROKEN);
+        await pause(OFFLINE_SECONDS);
+      } else if (status === 0) this.#holdFor(OFFLINE_SECONDS, OFFLINE);
       else if (status === 401) await askForToken();
-      else if (PASSING.has(status) && retryAfter) this.#holdFor(retryAfter, body.detail);
+      else if (retryAfter) this.#holdFor(retryAfter, body.detail);
       // The job it comes from may be gone with its picture; we may still have it.
       else if (picture.source.job && picture.file) picture.source = { file: picture.file };
       else return this.#refused(picture, answer);
@@ -109,6 +121,9 @@ export class Uploads {
     this.onHold(reason);
   }
 }
+
+/** Browsers do not read a file that is no longer the one that was chosen. */
+const readable = (file) => !file || file.slice(0, 1).arrayBuffer().then(() => true, () => false);
 
 /** Not crypto.randomUUID: that is only there over https and on localhost. */
 function randomKey() {
