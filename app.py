@@ -53,6 +53,7 @@ from web.head import HeadAsGet
 from web.removebg_errors import RemoveBgErrors
 from web.small_bodies import SmallBodies
 from web.sources import FetchSlots
+from web.stopping import LastWords
 from web.waiting import Waiting
 
 logger = logging.getLogger(__name__)
@@ -169,6 +170,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RemoveBgErrors)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RefusalInOneLine)
+    app.add_middleware(LastWords)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),

@@ -42,6 +42,7 @@ ServiceError
 │   ├── DatabaseFull             there is no room left for rows
 │   └── DatabaseTooNew
 ├── WorkerUnavailable
+├── ServiceStopping              a request that was not over when the service had to stop
 ├── Unauthorized
 └── ForeignOrigin
 """
@@ -326,6 +327,11 @@ class DatabaseTooNew(DatabaseError):
 class WorkerUnavailable(ServiceError):
     code = "worker_unavailable"
     retry_after = 2.0
+
+
+class ServiceStopping(ServiceError):
+    code = "stopping"
+    retry_after = 5.0
 
 
 class Unauthorized(ServiceError):

@@ -121,8 +121,13 @@ class Settings(BaseSettings):
     @field_validator("api_token")
     @classmethod
     def _ascii_token(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().isascii():
+        if value is None:
+            return None
+        token = value.get_secret_value()
+        if not token.isascii():
             raise ValueError("only ASCII characters can be sent in a header by every client")
+        if token != token.strip():
+            raise ValueError("it has white space around it, which no header carries")
         return value
 
     @property

@@ -185,6 +185,13 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, value:
     assert Settings().cors_origins == origins
 
 
+@pytest.mark.parametrize("token", ["   ", "s3cret ", "s3cret\n", "s\xe9cret"])
+def test_a_token_that_no_header_carries_ends_the_start(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("QUEUE_API_TOKEN", token)
+    with pytest.raises(ValidationError, match="header"):
+        Settings()
+
+
 def test_the_token_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUEUE_API_TOKEN", "s3cret")
     settings = Settings()

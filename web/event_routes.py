@@ -17,8 +17,8 @@ HEADERS: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": 
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events, as they happen."}
 }
-# As far as the database counts.
-LARGEST_NUMBER = 2**63 - 1
+# As far as the database can count.
+NEVER_GIVEN = 2**63 - 1
 
 router = APIRouter(prefix="/queue", tags=["events"], responses=PROBLEM)
 
@@ -40,17 +40,20 @@ class EventStream(StreamingResponse):
                 await super().__call__(scope, receive, send)
 
 
-async def last_seen(
-    last_event_id: Annotated[
-        int | None, Header(alias="Last-Event-ID", ge=0, le=LARGEST_NUMBER, description="`id` of the last event seen.")
-    ] = None,
-    last_event_id_in_query: Annotated[
-        int | None,
-        Query(alias="last_event_id", ge=0, le=LARGEST_NUMBER, description="The same, where no header can be set."),
-    ] = None,
-) -> int | None:
-    """A browser that comes back by itself sends the header, whatever the address says."""
-    return last_event_id if last_event_id is not None else last_event_id_in_query
+Told = Annotated[str | None, Header(alias="Last-Event-ID", description="`id` of the last event seen.")]
+ToldInQuery = Annotated[str | None, Query(alias="last_event_id", description="The same, where no header can be set.")]
+
+
+async def last_seen(header: Told = None, query: ToldInQuery = None) -> int | None:
+    """A browser that comes back by itself sends the header, whatever the address says.
+
+    What is no number of ours is one that was never given: a refusal would make browsers give up for good.
+    """
+    told = header or query
+    if not told:
+        return None
+    ours = told.isascii() and told.isdecimal() and len(told) < len(str(NEVER_GIVEN))
+    return int(told) if ours else NEVER_GIVEN
 
 
 async def feed_of(request: Request) -> EventFeed:
@@ -76,6 +79,6 @@ async def events(feed: Feed, seen: Seen) -> Response:
 def events_of_job(queue: Queue, feed: Feed, job_id: str, seen: Seen) -> Response:
     """One job now, and at every change until it has ended: `job`, and `end` at last."""
     job = queue.job(job_id)
-    if job.status.ended and seen is not None and seen >= job.changed:
+    if job.status.ended and seen is not None and job.changed <= seen < NEVER_GIVEN:
         return Response(status_code=204)
     return EventStream(feed.of_job(job_id))

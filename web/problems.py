@@ -41,6 +41,7 @@ STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.NotInTime: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WorkerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ServiceStopping: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 # Told to everybody, whatever the error said to the log: it may name files of this host.
@@ -131,7 +132,9 @@ def register(app: FastAPI) -> None:
             HTTPStatus.NOT_FOUND: f"There is nothing at {request.url.path}. The addresses are listed at /docs.",
             HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}.",
         }.get(status, str(error.detail))
-        code = status.phrase.lower().replace(" ", "_")
+        # FastAPI says so of a body that is no JSON.
+        bad = status is HTTPStatus.BAD_REQUEST
+        code = errors.InvalidRequest.code if bad else status.phrase.lower().replace(" ", "_")
         headers = dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_at(request)):
             headers["Allow"] = ", ".join(methods)

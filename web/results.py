@@ -42,6 +42,10 @@ class BlobResponse(StreamingResponse):
         super().__init__(chunks(stream), media_type=media_type, headers=headers)
         self._stream = stream
 
+    def close(self) -> None:
+        """Of an answer that is not sent."""
+        self._stream.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._stream:
             await super().__call__(scope, receive, send)
@@ -49,14 +53,10 @@ class BlobResponse(StreamingResponse):
 
 def picture(request: Request, storage: Storage, file: JobFile) -> Response:
     """One finished file. Raises BlobMissing."""
-    etag = f'"{file.output_sha256}"'
-    unchanged = not_modified(request, etag)
-    if unchanged is not None:
-        return unchanged
-    return whole_picture(storage, file)
+    return not_modified_or(request, whole_picture(storage, file))
 
 
-def whole_picture(storage: Storage, file: JobFile) -> Response:
+def whole_picture(storage: Storage, file: JobFile) -> BlobResponse:
     """One finished file, whatever the client has already. Raises BlobMissing."""
     return blob(
         storage.open(str(file.output_key)),
@@ -69,18 +69,23 @@ def whole_picture(storage: Storage, file: JobFile) -> Response:
 
 def given_picture(request: Request, storage: Storage, file: JobFile) -> Response:
     """What the client sent, as it came. Raises BlobMissing."""
-    etag = f'"{file.input_sha256}"'
-    unchanged = not_modified(request, etag)
-    if unchanged is not None:
-        return unchanged
     kind = f"image/{file.input_format}"
-    answer = blob(storage.open(file.input_key), kind, file.input_bytes, file.filename, etag)
+    answer = blob(storage.open(file.input_key), kind, file.input_bytes, file.filename, f'"{file.input_sha256}"')
     # A stranger's bytes under our own address: whatever a browser takes them for, they run nothing.
     answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return answer
+    return not_modified_or(request, answer)
 
 
-def blob(stream: BinaryIO, kind: str, size: int, name: str, etag: str) -> Response:
+def not_modified_or(request: Request, answer: BlobResponse) -> Response:
+    """The answer, unless the client has it already. What is gone is told before that, by opening it."""
+    unchanged = not_modified(request, answer.headers["ETag"])
+    if unchanged is None:
+        return answer
+    answer.close()
+    return unchanged
+
+
+def blob(stream: BinaryIO, kind: str, size: int, name: str, etag: str) -> BlobResponse:
     """Opened before the answer begins, so that missing bytes are an error and not a broken picture."""
     headers = {
         "Content-Length": str(size),

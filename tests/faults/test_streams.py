@@ -123,6 +123,20 @@ def test_one_who_reads_nothing_does_not_keep_the_service_from_stopping(tmp_path:
         while b"event: job" not in idle.recv(4096):
             time.sleep(POLL_SECONDS)
         assert requests.get(f"{service.url}/health", timeout=5).status_code == 200
-        service.process.terminate()
+        with half_a_request(service) as half:
+            service.process.terminate()
+            refusal = half.recv(4096)
+            assert refusal.startswith(b"HTTP/1.1 503")
+            assert b'"code":"stopping"' in refusal
         assert service.process.wait(30) in (0, -signal.SIGTERM)
+        assert "stopped before POST /queue/jobs/act was over" in service.log
         assert "Application shutdown complete" in service.log
+
+
+def half_a_request(service: Service) -> socket.socket:
+    """Its client is slow, or gone without a word."""
+    connection = socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2])), 30)
+    head = b"Host: here\r\nContent-Type: application/json\r\nContent-Length: 500"
+    connection.sendall(b"POST /queue/jobs/act HTTP/1.1\r\n" + head + b"\r\n\r\n{")
+    requests.get(f"{service.url}/health", timeout=5)
+    return connection

@@ -66,7 +66,7 @@ def parsed(block: str) -> Told | None:
 
 
 @contextlib.contextmanager
-def following(url: str, seen: int | None = None) -> Iterator[Stream]:
+def following(url: str, seen: int | str | None = None) -> Iterator[Stream]:
     headers = {} if seen is None else {"Last-Event-ID": str(seen)}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
         assert response.status_code == 200, response.text
