@@ -51,7 +51,7 @@ browser: ## Install Chromium where it can be had; without it the tests of the pa
 		apt-get -qq update && apt-get -qq install --no-install-recommends chromium >/dev/null; } || \
 		echo "Chromium is not installed: the tests of the pages are skipped. On Debian: apt-get install chromium"
 
-screenshots: $(VENV)/.installed-dev $(VENV)/.compiled browser ## Take pictures of the pages in every state, screen and theme, into out/screenshots
+screenshots: $(VENV)/.installed-dev $(VENV)/.compiled browser ## Take pictures of the pages in every state, screen and theme, into out/screenshots and README
 	@$(PY) -m models pull u2net
 	$(PY) -m tests.page.screenshots
 

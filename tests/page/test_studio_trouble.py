@@ -206,7 +206,7 @@ def test_full_queue_token_and_limits(page: Page, narrow: Service, watch: Watch, 
     small = tmp_path / "small.jpg"
     small.write_bytes(encode(ramp(96, 64), "JPEG"))
     drop(page, [small] * 4)
-    expect(page.locator("#held")).to_contain_text("2 pictures wait here and will be sent by themselves.")
+    expect(page.locator("#held")).to_contain_text("2 pictures wait here and will be sent then.")
     requests.post(f"{narrow.url}/queue/resume", headers=token, timeout=10)
     page.get_by_role("button", name="Try now").click()
     summary(page, "4 pictures done")

@@ -189,7 +189,7 @@ function showHold(held) {
 function countHeld() {
   if (!hold) return;
   const waiting = pictures.all.filter(({ state }) => state === "sending").length;
-  heldText.textContent = `${hold} ${count(waiting, "picture waits", "pictures wait")} here and will be sent by themselves.`;
+  heldText.textContent = `${hold} ${count(waiting, "picture waits", "pictures wait")} here and will be sent then.`;
 }
 
 // What is seen
@@ -266,7 +266,7 @@ function clear() {
 function comeBack() {
   const kept = remembered().map(({ id, name, options: chosen }) => {
     const picture = newPicture(name, { job: `${id}/0` }, chosen);
-    return Object.assign(picture, { jobId: id, kept: id, state: "waiting", thumb: previewOf(id, "input") });
+    return Object.assign(picture, { jobId: id, kept: id, state: "waiting" });
   });
   if (!kept.length) return;
   pictures.add(kept);
