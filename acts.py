@@ -128,15 +128,17 @@ class Acts:
 
     def history(self, limit: int, before: int | None) -> tuple[list[Line], int | None]:
         """What people did, newest first; and the last line's id when there are more."""
-        found = self._history.acts(limit + 1, before)
-        shown = found[:limit]
-        return shown, shown[-1].id if len(found) > limit else None
+        return cut(self._history.acts(limit + 1, before), limit)
 
     def history_of(self, job_id: str, limit: int, after: int | None) -> tuple[list[Line], int | None]:
         """What happened to a job by people or by mishap, oldest first; and the last line's id when there are more."""
-        found = self._history.of_job(job_id, limit + 1, after or 0)
-        shown = found[:limit]
-        return shown, shown[-1].id if len(found) > limit else None
+        return cut(self._history.of_job(job_id, limit + 1, after or 0), limit)
+
+
+def cut(found: list[Line], limit: int) -> tuple[list[Line], int | None]:
+    """A page out of one line more than it holds, and the last line's id when there are more."""
+    shown = found[:limit]
+    return shown, shown[-1].id if len(found) > limit else None
 
 
 def whole_of(act: Act, of_what: str) -> Whole:

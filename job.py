@@ -21,6 +21,9 @@ class JobStatus(StrEnum):
         return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
+UNFINISHED = (JobStatus.PENDING, JobStatus.PROCESSING)
+
+
 class Priority(StrEnum):
     """Which files go first; inside one priority, first in is first out."""
 

@@ -15,9 +15,7 @@ from database.job_search import ids_beginning_with, places
 from database.rows import to_file
 from database.tables import job_files as files
 from database.tables import jobs
-from job import Act, Deed, JobFile, JobFilter, JobStatus, Priority, timestamp
-
-UNFINISHED = (JobStatus.PENDING, JobStatus.PROCESSING)
+from job import UNFINISHED, Act, Deed, JobFile, JobFilter, JobStatus, Priority, timestamp
 
 
 @dataclass

@@ -10,9 +10,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 from database.key_store import KEPT
 from database.tables import idempotency_keys as keys
 from database.tables import jobs
-from job import JobStatus, Priority, timestamp
+from job import UNFINISHED, Priority, timestamp
 
-UNFINISHED = (JobStatus.PENDING, JobStatus.PROCESSING)
 JOINED = "joined"
 
 
